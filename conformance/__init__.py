@@ -1,0 +1,7 @@
+"""The harness: from a case to a verdict.
+
+::
+
+    case ─┬─► expected  (reference_impl) ──► values + tolerance ─┐
+          └─► subject   (Keras)          ──► observation ────────┴─► judge ─► report
+"""

@@ -1,0 +1,60 @@
+"""A case: one fully specified experiment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, Dict, Iterator, Set, Tuple
+
+from reference_impl import Model
+from reference_impl.types import Shape
+
+#: How the Keras model is put together. "input_shape" is Sequential with ``input_shape=`` on its first layer.
+APIS = ("sequential", "input_shape", "functional")
+
+#: How the model is run: ``model(x)``, or ``model.predict(x)``.
+MODES = ("call", "predict")
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model, the size of its input and how it is built and run.
+
+    The id is all that the drawn data depend on, so it never changes its meaning. ``initial_state`` gives the first
+    layer states of its own, as further inputs of a functional model.
+    """
+
+    id: str
+    model: Model
+    batch: int
+    steps: int
+    features: int
+    api: str = "functional"
+    mode: str = "call"
+    dtype: str = "float32"
+    initial_state: bool = False
+
+    @property
+    def input_shape(self) -> Shape:
+        """(batch, T, d)."""
+        return (self.batch, self.steps, self.features)
+
+    @property
+    def options(self) -> Dict[str, Set[str]]:
+        """Each argument of the case and of its layers with the values it takes, all as text; "layer" has the classes."""
+        options: Dict[str, Set[str]] = {}
+        for layer in self.model.layers:
+            for name, value in _arguments(layer):
+                options.setdefault(name, set()).add(value)
+        for name in ("api", "mode", "dtype", "initial_state"):
+            options[name] = {str(getattr(self, name))}
+        return options
+
+
+def _arguments(layer: Any) -> Iterator[Tuple[str, str]]:
+    yield "layer", type(layer).__name__
+    for field in fields(layer):
+        value = getattr(layer, field.name)
+        if field.name == "layer":
+            yield from _arguments(value)
+        else:
+            yield field.name, str(value)

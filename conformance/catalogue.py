@@ -1,0 +1,106 @@
+"""The cases: every kind of model over a grid of sizes, and every option at a small size.
+
+An id reads ``kind-api-B3-T20-D5-U8-returns``, with batch, time steps, features and units, or ends in the option it
+tries; see ``_named``. It never changes its meaning.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import product
+from typing import Callable, Dict, Iterator, Optional, Tuple
+
+from conformance.case import Case
+from reference_impl import LSTM, Bidirectional, Dense, Model, TimeDistributed
+from reference_impl.activations import FUNCTIONS
+from reference_impl.layers import MERGE_MODES
+from reference_impl.model import Layer
+
+Layers = Tuple[Layer, ...]
+Size = Tuple[int, int, int, int]
+
+#: Batch, time steps, features, units: each one or many, and different where one could pass for another.
+SIZES: Tuple[Size, ...] = (
+    (1, 1, 1, 1),
+    (2, 1, 3, 4),
+    (1, 2, 1, 5),
+    (3, 5, 2, 1),
+    (2, 7, 4, 3),
+    (3, 20, 5, 8),
+    (32, 20, 1, 6),
+    (5, 13, 64, 7),
+    (2, 11, 3, 128),
+    (2, 200, 3, 4),
+)
+LONG_AND_WIDE: Size = (1, 200, 8, 128)
+SMALL: Size = (2, 7, 4, 3)
+
+#: The names Keras knows, and None; the older ``hard_sigmoid`` is another definition, not another name.
+ACTIVATIONS: Tuple[Optional[str], ...] = (*sorted(set(FUNCTIONS) - {"hard_sigmoid_keras2"}), None)
+
+#: What a layer returns, by the arguments that say so.
+RETURNS: Dict[str, Dict[str, bool]] = {
+    "last": {},
+    "sequences": {"return_sequences": True},
+    "state": {"return_state": True},
+    "sequences_state": {"return_sequences": True, "return_state": True},
+}
+
+#: A kind of model from its top LSTM. The layers of a stack differ in width, so that none passes for another.
+KINDS: Dict[str, Callable[[LSTM], Layers]] = {
+    "single": lambda top: (top,),
+    "stack2": lambda top: (LSTM(top.units + 1, return_sequences=True), top),
+    "stack3": lambda top: (LSTM(top.units + 2, return_sequences=True), *KINDS["stack2"](top)),
+    "bidirectional": lambda top: (Bidirectional(top),),
+}
+
+
+def grid(kind: str) -> Iterator[Case]:
+    """Every size in both APIs with everything a layer can return; Sequential refuses layers with several outputs."""
+    for size, (api, returns) in product(SIZES, product(("sequential", "functional"), RETURNS)):
+        if api == "functional" or "state" not in returns:
+            yield _named(kind, returns, _case(size, KINDS[kind](LSTM(size[3], **RETURNS[returns])), api=api))
+    for returns in ("last", "sequences_state"):
+        layers = KINDS[kind](LSTM(LONG_AND_WIDE[3], **RETURNS[returns]))
+        yield _named(kind, returns, _case(LONG_AND_WIDE, layers, mode="predict"))
+
+
+def options() -> Iterator[Case]:
+    """Every option of the layer and of its surroundings, one at a time."""
+    top = LSTM(SMALL[3], return_sequences=True, return_state=True)
+    for name in ACTIVATIONS:
+        yield _named("activation", str(name), _case(SMALL, (replace(top, activation=name),)))
+        yield _named("recurrent_activation", str(name), _case(SMALL, (replace(top, recurrent_activation=name),)))
+    for kind, build in KINDS.items():
+        yield _named(kind, "no_bias", _case(SMALL, build(replace(top, use_bias=False))))
+        yield _named(kind, "go_backwards", _case(SMALL, build(replace(top, go_backwards=True))))
+        yield _named(kind, "initial_state", _case(SMALL, build(top), initial_state=True))
+        yield _named(kind, "float64", _case(SMALL, build(top), dtype="float64"))
+        yield _named(kind, "predict", _case(SMALL, build(top), mode="predict"))
+    for mode, returns in product(MERGE_MODES, RETURNS):
+        layer = Bidirectional(LSTM(SMALL[3], **RETURNS[returns]), merge_mode=mode)
+        yield _named("bidirectional", f"merge_{mode}-{returns}", _case(SMALL, (layer,)))
+
+
+def heads() -> Iterator[Case]:
+    """Dense layers on top of each kind of model, on the last output and on every step."""
+    for kind, build in KINDS.items():
+        last, sequences = LSTM(SMALL[3]), LSTM(SMALL[3], return_sequences=True)
+        for api in ("sequential", "functional"):
+            yield _named(kind, "dense", _case(SMALL, (*build(last), Dense(2)), api=api))
+            yield _named(kind, "dense_each_step", _case(SMALL, (*build(sequences), Dense(2, "softmax")), api=api))
+            distributed = TimeDistributed(Dense(2, "tanh"))
+            yield _named(kind, "time_distributed", _case(SMALL, (*build(sequences), distributed), api=api))
+
+
+def _case(size: Size, layers: Layers, **how: object) -> Case:
+    batch, steps, features, _ = size
+    return Case("", Model(layers), batch, steps, features, **how)  # type: ignore[arg-type]
+
+
+def _named(kind: str, what: str, case: Case) -> Case:
+    """The case with its id: the kind of model, the API, the sizes, and what it returns or tries."""
+    inner = case.model.layers[-1]
+    units = getattr(inner, "layer", inner).units
+    sizes = f"B{case.batch}-T{case.steps}-D{case.features}-U{units}"
+    return replace(case, id=f"{kind}-{case.api}-{sizes}-{what}")

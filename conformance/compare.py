@@ -1,0 +1,72 @@
+"""Comparing one tensor with its expected values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Tuple
+
+import numpy as np
+
+from reference_impl import Estimate
+from reference_impl.types import Array
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A returned tensor beside its expected value; both have the same shape, (batch, ...)."""
+
+    name: str
+    expected: Array
+    actual: Array
+    tolerance: Array
+
+    @property
+    def error(self) -> Array:
+        """|actual - expected|; 0 where both are the same infinity or both NaN, infinite where only one is finite."""
+        with np.errstate(invalid="ignore"):
+            error = np.abs(self.actual.astype(np.float64) - self.expected)
+        same = (self.actual == self.expected) | (np.isnan(self.actual) & np.isnan(self.expected))
+        error[same] = 0.0
+        return np.where(np.isnan(error), np.inf, error)
+
+    @property
+    def ratios(self) -> Array:
+        """error / tolerance."""
+        return self.error / self.tolerance
+
+    @property
+    def ratio(self) -> float:
+        """The largest ratio; above 1 the tensor diverges."""
+        return float(self.ratios.max()) if self.expected.size else 0.0
+
+    @property
+    def agrees(self) -> bool:
+        return self.ratio <= 1.0
+
+    @property
+    def worst(self) -> Tuple[int, ...]:
+        """Index of the largest ratio."""
+        return _index(int(self.ratios.argmax()), self.expected.shape)
+
+    @property
+    def first(self) -> Tuple[int, ...]:
+        """Index of the first element over tolerance: of the first time step, then batch row, then unit."""
+        over = np.argwhere(self.ratios > 1.0)
+        time = over[:, 1] if self.expected.ndim == 3 else np.zeros(len(over))
+        return tuple(int(i) for i in over[np.lexsort((over[:, -1], over[:, 0], time))[0]])
+
+    @property
+    def count(self) -> int:
+        """How many elements are over tolerance."""
+        return int((self.ratios > 1.0).sum())
+
+
+def compare(name: str, estimate: Estimate, actual: Array) -> Comparison:
+    """Raises ValueError where the shapes differ: that is another question than the values."""
+    if actual.shape != estimate.value.shape:
+        raise ValueError(f"{name}: shape {actual.shape} against {estimate.value.shape}")
+    return Comparison(name, estimate.value, actual, estimate.tolerance)
+
+
+def _index(flat: int, shape: Tuple[int, ...]) -> Tuple[int, ...]:
+    return tuple(int(i) for i in np.unravel_index(flat, shape))

@@ -1,0 +1,54 @@
+"""Faults: named wrong LSTMs, each a small change of the reference."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Callable, Dict
+
+import numpy as np
+
+from conformance.case import Case
+from reference_impl import LSTM, Model
+from reference_impl.model import Layer
+from reference_impl.types import Array
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A wrong LSTM: what it does, in a sentence, and how it changes each layer of a model."""
+
+    sentence: str
+    change: Callable[[Layer], Layer]
+
+    def applied(self, case: Case) -> Case:
+        """The case as a subject with this fault would evaluate it."""
+        return replace(case, model=Model(tuple(self.change(layer) for layer in case.model.layers)))
+
+
+def sparsemax_of_summed_sums(x: Array) -> Array:
+    """Sparsemax whose threshold is taken from the sum of all cumulative sums in the support, not from the last."""
+    descending = -np.sort(-x, axis=-1)
+    sums = np.cumsum(descending, axis=-1)
+    support = 1.0 + np.arange(1, x.shape[-1] + 1) * descending > sums
+    size = support.sum(axis=-1, keepdims=True)
+    return np.maximum(x - ((sums * support).sum(axis=-1, keepdims=True) - 1.0) / size, 0.0)
+
+
+def _with_activation(name: str, wrong: Callable[[Array], Array]) -> Callable[[Layer], Layer]:
+    """Put ``wrong`` in the place of the activation called ``name``."""
+
+    def change(layer: Layer) -> Layer:
+        if not isinstance(layer, LSTM):
+            return layer
+        arguments = ("activation", "recurrent_activation")
+        return replace(layer, **{a: wrong for a in arguments if getattr(layer, a) == name})
+
+    return change
+
+
+FAULTS: Dict[str, Fault] = {
+    "sparsemax_of_summed_sums": Fault(
+        "sparsemax takes its threshold from the sum of all cumulative sums in the support",
+        _with_activation("sparsemax", sparsemax_of_summed_sums),
+    ),
+}

@@ -1,0 +1,74 @@
+"""What the subject did, and what built it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import List, Optional, Tuple
+
+from reference_impl.types import Array, Shape
+
+
+@dataclass(frozen=True)
+class SummaryRow:
+    """A layer's row in ``model.summary()``: its class, the shapes of what it returns, its parameter count."""
+
+    layer: str
+    shapes: Tuple[Shape, ...]
+    parameters: int
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The rows of ``model.summary()`` but for input layers, and the three totals below them."""
+
+    rows: Tuple[SummaryRow, ...]
+    total: Optional[int]
+    trainable: Optional[int]
+    non_trainable: Optional[int]
+
+
+@dataclass(frozen=True)
+class Observation:
+    """Everything one build of a case's model answers."""
+
+    weight_names: Tuple[str, ...]
+    weight_shapes: Tuple[Shape, ...]
+    parameters: int
+    symbolic_shapes: Tuple[Shape, ...]
+    summary: Summary
+    weights_read_back: List[Array]
+    outputs: List[Array]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training program left: each epoch's loss, the weights each batch of the last epoch met, and at the end."""
+
+    parameters: int
+    losses: List[float]
+    last_epoch_weights: List[List[Array]]
+    weights: List[Array]
+    predictions: Array
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What was judged, where."""
+
+    keras: str
+    backend: str
+    numpy: str
+    python: str
+    device: str
+    threads: str
+    onednn: str
+    layer: str
+
+    @property
+    def lines(self) -> List[str]:
+        """The versions, and what else decides the numbers."""
+        layer = f", layer {self.layer}" if self.layer else ""
+        return [
+            f"{self.keras} on {self.backend}{layer}, NumPy {self.numpy}, Python {self.python}",
+            f"{self.device}, threads {self.threads}, oneDNN {self.onednn}",
+        ]

@@ -1,0 +1,140 @@
+"""A failing case in the terminal: the whole story in some twenty lines of at most 100 columns."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import textwrap
+import traceback
+from collections import Counter
+from typing import Any, Iterator, List, Mapping, Sequence, Tuple
+
+from conformance.compare import Comparison
+from conformance.expression import program, words
+from conformance.judge import CONFORMS, Check, Judgement
+
+WIDTH = 100
+LABEL = 10
+
+#: Settings that change what the subject computes; a command that reruns a case must repeat them.
+SETTINGS = ("TF_USE_LEGACY_KERAS", "KERAS_BACKEND", "TF_ENABLE_ONEDNN_OPTS", "TF_XLA_FLAGS", "CUDA_VISIBLE_DEVICES")
+
+
+def rerun_command(node: str, options: Tuple[str, ...] = ()) -> str:
+    """The command that runs one test again under the same settings."""
+    settings = [f"{name}={shlex.quote(os.environ[name])}" for name in SETTINGS if name in os.environ]
+    return " ".join([*settings, "python -m pytest", shlex.quote(node), *options])
+
+
+def render(judgement: Judgement, rerun: str) -> str:
+    """The report of a case that does not conform."""
+    return "\n".join([judgement.case.id, *textwrap.wrap(_headline(judgement), WIDTH), "", *_body(judgement, rerun)])
+
+
+def summarize(properties: Sequence[Mapping[str, Any]]) -> List[str]:
+    """The last line of a run: how many cases have which verdict, and how close the closest came to its tolerance."""
+    judged = [case for case in properties if "verdict" in case]
+    if not judged:
+        return []
+    verdicts = Counter(case["verdict"] for case in judged)
+    conforming = [case for case in judged if case["verdict"] == CONFORMS]
+    line = "cases: " + ", ".join(f"{count} {verdict}" for verdict, count in verdicts.most_common())
+    if conforming:
+        closest = max(conforming, key=lambda case: float(case["ratio"]))
+        line += f"; largest ratio of a conforming case {closest['ratio']:.2f} ({closest['case']})"
+    return [line]
+
+
+def _headline(judgement: Judgement) -> str:
+    if judgement.surprise:
+        reason = f"not as on record: {judgement.surprise}"
+    elif judgement.raised is not None:
+        reason = f"raised {type(judgement.raised).__name__}"
+    else:
+        wrong = [check.question for check in judgement.checks if not check.agrees]
+        wrong += [comparison.name for comparison in judgement.comparisons if not comparison.agrees]
+        reason = f"wrong {', '.join(wrong)}"
+        reason += f"; worst ratio {judgement.ratio:.3g}" if judgement.ratio > 1.0 else ""
+    return f"{judgement.verdict}: {reason}"
+
+
+def _body(judgement: Judgement, rerun: str) -> Iterator[str]:
+    case = judgement.case
+    yield from _entry("case", words(case))
+    yield from _block("keras", program(case))
+    yield from _block("subject", judgement.environment.lines)
+    if judgement.record:
+        yield from _entry("on record", f"{judgement.record.id}: {judgement.record.departs}")
+    if judgement.raised is not None:
+        yield from _block("raised", _raised(judgement.raised))
+    agreed = [_answer(check) for check in judgement.checks if check.agrees]
+    agreed += [f"{c.name} (ratio {c.ratio:.2g})" for c in judgement.comparisons if c.agrees]
+    if agreed:
+        yield from _entry("agreed", ", ".join(agreed))
+    for check in judgement.checks:
+        if not check.agrees:
+            yield from _entry("differs", f"{check.question}: expected {check.expected}, actual {check.actual}")
+    wrong = sorted((c for c in judgement.comparisons if not c.agrees), key=lambda c: -c.ratio)
+    for comparison in wrong[:1]:
+        yield from _block("differs", [f"{_extent(comparison)}, the worst:", *_worst(comparison)])
+    for comparison in wrong[1:]:
+        yield from _block("differs", [f"{_extent(comparison)}, ratio {comparison.ratio:.3g}, {_first(comparison)}"])
+    yield _label("rerun") + rerun
+
+
+def _answer(check: Check) -> str:
+    """What was found right, with its value where it is short."""
+    value = check.actual
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{check.question} {value}"
+    if isinstance(value, list):
+        return f"{check.question} {' '.join(str(item) for item in value)}"
+    return check.question
+
+
+def _extent(comparison: Comparison) -> str:
+    return f"{comparison.name}: {comparison.count} of {comparison.expected.size} elements over tolerance"
+
+
+def _worst(comparison: Comparison) -> List[str]:
+    worst = comparison.worst
+    expected, actual = comparison.expected[worst], float(comparison.actual[worst])
+    error, tolerance = comparison.error[worst], comparison.tolerance[worst]
+    return [
+        f"  worst {_place(worst)}: expected {expected:.9g}, actual {actual:.9g},",
+        f"        error {error:.3g}, tolerance {tolerance:.3g}, ratio {comparison.ratio:.3g}",
+        f"  {_first(comparison)}",
+    ]
+
+
+def _first(comparison: Comparison) -> str:
+    return f"first {_place(comparison.first)}"
+
+
+def _place(index: Tuple[int, ...]) -> str:
+    names = ("batch row", "time step", "unit") if len(index) == 3 else ("batch row", "unit")
+    return f"[{', '.join(f'{name} {i}' for name, i in zip(names, index))}]"
+
+
+def _raised(error: Exception) -> List[str]:
+    text = " ".join(str(error).split())
+    lines = textwrap.wrap(f"{type(error).__name__}: {text}", WIDTH - LABEL)[:4]
+    frames = traceback.extract_tb(error.__traceback__)[-3:]
+    return lines + [f"at {_tail(frame.filename)}:{frame.lineno} in {frame.name}" for frame in reversed(frames)]
+
+
+def _tail(path: str) -> str:
+    """A path from its package on."""
+    return path.replace(os.sep, "/").rpartition("site-packages/")[2]
+
+
+def _label(name: str) -> str:
+    return f"  {name}".ljust(LABEL) + "  "
+
+
+def _entry(name: str, text: str) -> List[str]:
+    return _block(name, textwrap.wrap(text, WIDTH - LABEL - 2, break_long_words=False, break_on_hyphens=False))
+
+
+def _block(name: str, lines: List[str]) -> List[str]:
+    return [_label(name if number == 0 else "") + line for number, line in enumerate(lines)]

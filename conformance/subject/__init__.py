@@ -1,0 +1,6 @@
+"""The subject: the Keras being judged. This package alone imports Keras or TensorFlow and knows that versions differ."""
+
+from conformance.subject.adapter import Subject
+from conformance.subject.load import FLAVOURS, SubjectError, load
+
+__all__ = ["FLAVOURS", "Subject", "SubjectError", "load"]

@@ -1,0 +1,187 @@
+"""Building a case's model in Keras and asking it everything once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
+
+from conformance.case import Case
+from conformance.data import Data, state_shapes
+from conformance.expression import arguments
+from conformance.documented import Training
+from conformance.observation import Environment, Observation, Trained
+from conformance.subject import environment
+from conformance.subject.summary import read_summary
+from conformance.subject.witness import weights_witness
+from reference_impl import LSTM, Model
+from reference_impl.model import Layer
+from reference_impl.types import Array, Shape
+
+
+class Subject:
+    """One Keras: ``keras`` is its module, ``lstm`` the class judged in place of ``keras.layers.LSTM``, if any."""
+
+    def __init__(self, flavour: str, keras: Any, lstm: Optional[type] = None, lstm_path: str = "") -> None:
+        self.flavour = flavour
+        self.version = environment.keras_version(keras)
+        self.environment: Environment = environment.describe(flavour, self.version, keras, lstm_path)
+        self._keras = keras
+        self._lstm = lstm or keras.layers.LSTM
+        # Keras 2.3 and older build graphs of their own: their models compute in `predict` only.
+        self._eager = not hasattr(keras.backend, "symbolic")
+
+    @property
+    def generation(self) -> int:
+        """The major version of Keras, which decides what its documentation promises."""
+        return int(self.version.split(".")[0])
+
+    @property
+    def versions(self) -> Dict[str, str]:
+        """The versions that registered divergences name."""
+        backend, version = self.environment.backend.split(" ")
+        return {"keras": self.version, backend.lower(): version}
+
+    def promised(self, case: Case) -> Case:
+        """The case as this generation of Keras documents it: Keras 3 gave ``hard_sigmoid`` another slope."""
+        if self.generation == 3:
+            return case
+        return replace(case, model=Model(tuple(_keras2_activations(layer) for layer in case.model.layers)))
+
+    def unsupported(self, case: Case) -> str:
+        """Why this version cannot build the case, or an empty string."""
+        for layer in case.model.layers:
+            for name in _activation_names(layer):
+                try:
+                    self._keras.activations.get(name)
+                except ValueError:
+                    return f"{self.flavour} {self.version} has no activation {name!r}"
+        return ""
+
+    def build(self, case: Case) -> Any:
+        """The model of a case, with weights as Keras initializes them."""
+        self._keras.backend.clear_session()
+        self._keras.backend.set_floatx(case.dtype)
+        layers = [self.layer(layer) for layer in case.model.layers]
+        if case.api == "functional":
+            return self._functional(case, layers)
+        if case.api == "input_shape":
+            layers[0] = self.layer(case.model.layers[0], input_shape=(case.steps, case.features))
+        elif self._eager:
+            layers.insert(0, self._keras.Input((case.steps, case.features)))
+        else:  # Sequential takes tensors such as Input's from Keras 2.4 on
+            layers.insert(0, self._keras.layers.InputLayer((case.steps, case.features)))
+        return self._keras.Sequential(layers)
+
+    def layer(self, layer: Layer, **further: Any) -> Any:
+        """The Keras layer that a description stands for."""
+        given = {
+            name: self.layer(value) if hasattr(value, "weight_shapes") else value
+            for name, value in arguments(layer).items()
+        }
+        return self._layer_class(layer)(**given, **further)
+
+    def run(self, model: Any, case: Case, data: Data) -> List[Array]:
+        """What the model returns for the case's input, as a list of arrays."""
+        inputs = [data.x, *data.initial_state] if case.initial_state else data.x
+        if case.mode == "predict":
+            outputs = model.predict(inputs, verbose=0)
+        elif self._eager:
+            outputs = model(inputs)
+        else:
+            outputs = model.predict_on_batch(inputs)
+        return [self._to_numpy(output) for output in _as_list(outputs)]
+
+    def observe(self, case: Case, data: Data) -> Observation:
+        """Build the model of a case, copy the weights over, run it, and ask it everything."""
+        model = self.build(case)
+        model.set_weights(data.weights)
+        return Observation(
+            weight_names=tuple(_base_name(weight.name) for weight in model.weights),
+            weight_shapes=tuple(tuple(weight.shape) for weight in model.weights),
+            parameters=int(model.count_params()),
+            symbolic_shapes=_shapes(model.output_shape),
+            summary=read_summary(model, self.generation),
+            weights_read_back=[np.asarray(weight) for weight in model.get_weights()],
+            outputs=self.run(model, case, data),
+        )
+
+    def train(self, case: Case, program: Training, data: Data, y: Array) -> Trained:
+        """Compile and fit the model of a case as the program says, from the weights of ``data`` on ``data.x`` and y."""
+        model = self.build(case)
+        model.set_weights(data.weights)
+        model.compile(optimizer=program.optimizer, loss=program.loss)
+        witness = weights_witness(self._keras.callbacks.Callback, last_epoch=program.epochs - 1)
+        history = model.fit(
+            data.x,
+            y,
+            epochs=program.epochs,
+            batch_size=program.batch_size,
+            shuffle=False,
+            verbose=0,
+            callbacks=[witness],
+        )
+        return Trained(
+            parameters=int(model.count_params()),
+            losses=[float(loss) for loss in history.history["loss"]],
+            last_epoch_weights=witness.weights,
+            weights=model.get_weights(),
+            predictions=self.run(model, case, data)[0],
+        )
+
+    def candidate_attributes(self, case: Case, data: Data) -> Optional[Dict[str, Array]]:
+        """``kernel_c`` and ``bias_c`` of the first layer's cell where Keras has them, up to 2.3.1."""
+        model = self.build(case)
+        model.set_weights(data.weights)
+        cell = model.layers[-1].cell
+        if not hasattr(cell, "kernel_c"):
+            return None
+        return {name: self._keras.backend.eval(getattr(cell, name)) for name in ("kernel_c", "bias_c")}
+
+    def class_name(self, layer: Layer) -> str:
+        """The name of the class that stands for a layer, as ``model.summary()`` prints it."""
+        return str(self._layer_class(layer).__name__)
+
+    def _layer_class(self, layer: Layer) -> Any:
+        return self._lstm if isinstance(layer, LSTM) else getattr(self._keras.layers, type(layer).__name__)
+
+    def _functional(self, case: Case, layers: Sequence[Any]) -> Any:
+        x = self._keras.Input((case.steps, case.features))
+        states = [self._keras.Input(shape[1:]) for shape in state_shapes(case, None)]
+        y = layers[0](x, initial_state=states) if states else layers[0](x)
+        for layer in layers[1:]:
+            y = layer(_as_list(y)[0])
+        return self._keras.Model([x, *states] if states else x, y)
+
+    def _to_numpy(self, output: Any) -> Array:
+        ops = getattr(self._keras, "ops", None)
+        return np.asarray(ops.convert_to_numpy(output) if ops else output)
+
+
+def _keras2_activations(layer: Layer) -> Layer:
+    if not isinstance(layer, LSTM):
+        return layer
+    arguments = ("activation", "recurrent_activation")
+    return replace(layer, **{a: "hard_sigmoid_keras2" for a in arguments if getattr(layer, a) == "hard_sigmoid"})
+
+
+def _activation_names(layer: Layer) -> List[str]:
+    inner = getattr(layer, "layer", layer)
+    names = (getattr(inner, name, None) for name in ("activation", "recurrent_activation"))
+    return [name for name in names if isinstance(name, str)]
+
+
+def _base_name(name: str) -> str:
+    """``kernel`` from ``lstm/lstm_cell/kernel:0``, as Keras 2 writes it, or from ``kernel``, as Keras 3 does."""
+    return name.split("/")[-1].split(":")[0]
+
+
+def _as_list(value: Any) -> List[Any]:
+    return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def _shapes(output_shape: Any) -> Tuple[Shape, ...]:
+    """``model.output_shape`` is a shape, or a list of shapes where the model returns several tensors."""
+    several = any(isinstance(item, (list, tuple)) for item in output_shape)
+    return tuple(tuple(shape) for shape in (output_shape if several else [output_shape]))

@@ -1,0 +1,79 @@
+"""Finding the Keras to judge."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import sys
+import tempfile
+from contextlib import contextmanager
+from typing import Any, Iterator, Optional
+
+from conformance.subject.adapter import Subject
+
+#: What ``--keras`` takes, and how to install each.
+FLAVOURS = {
+    "tensorflow.keras": "pip install tensorflow-cpu",
+    "keras": "pip install tensorflow-cpu keras",
+    "tf_keras": "pip install tensorflow-cpu tf-keras",
+}
+
+
+class SubjectError(Exception):
+    """There is no such subject here; the message is one line that says what to do."""
+
+
+def load(flavour: str, lstm: Optional[str] = None) -> Subject:
+    """Import a Keras.
+
+    ``flavour`` is one of ``FLAVOURS``; ``lstm`` names a layer class of one's own, ``package.module:Class``, that takes
+    the place of ``keras.layers.LSTM``. Raises SubjectError where either cannot be had.
+    """
+    if flavour not in FLAVOURS:
+        raise SubjectError(f"--keras: no Keras is called {flavour!r}; choose from {', '.join(FLAVOURS)}")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    try:
+        with _chatter_to_log():
+            keras = _import_keras(flavour)
+    except ImportError as error:
+        what = f"{error.name} is not installed" if isinstance(error, ModuleNotFoundError) else _one_line(error)
+        raise SubjectError(f"--keras {flavour}: {what} ({FLAVOURS[flavour]})") from error
+    return Subject(flavour, keras, _import_class(lstm) if lstm else None, lstm or "")
+
+
+def _import_keras(flavour: str) -> Any:
+    if flavour == "tensorflow.keras":  # an attribute: in Keras 3 days there is no module of this name
+        keras = importlib.import_module("tensorflow").keras
+        keras.layers  # noqa: B018  TensorFlow imports its Keras when first asked
+        return keras
+    return importlib.import_module(flavour)
+
+
+@contextmanager
+def _chatter_to_log() -> Iterator[None]:
+    """Send what is printed on file descriptor 2 to the log: importing TensorFlow prints pages about the processor."""
+    sys.stderr.flush()
+    saved = os.dup(2)
+    with tempfile.TemporaryFile() as chatter:
+        os.dup2(chatter.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(saved, 2)
+            os.close(saved)
+            chatter.seek(0)
+            logging.getLogger(__name__).info(chatter.read().decode(errors="replace"))
+
+
+def _import_class(path: str) -> Any:
+    module, _, name = path.partition(":")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise SubjectError(f"--lstm: no class {path!r}, expected package.module:Class ({_one_line(error)})") from error
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,95 @@
+"""Options, header and fixtures of the suite; what they do is in ``conformance``."""
+
+from __future__ import annotations
+
+from typing import Callable, List, Optional, Tuple
+
+import pytest
+
+from conformance.case import Case
+from conformance.divergences import Divergence, load_register
+from conformance.documented import Figures, load_documents
+from conformance.fixtures import FixtureError
+from conformance.judge import CONFORMS, KNOWN, UNSUPPORTED, Judgement, judge
+from conformance.report.terminal import render, rerun_command, summarize
+from conformance.subject import FLAVOURS, Subject, SubjectError, load
+
+DEFAULT_KERAS = next(iter(FLAVOURS))
+SUBJECT = pytest.StashKey[Subject]()
+REGISTER = pytest.StashKey[Tuple[Divergence, ...]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("conformance", "the Keras to judge")
+    group.addoption("--keras", default=DEFAULT_KERAS, metavar="NAME", help=f"{', '.join(FLAVOURS)} [{DEFAULT_KERAS}]")
+    group.addoption("--lstm", metavar="PACKAGE.MODULE:CLASS", help="a layer class to judge in place of Keras's LSTM")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    try:
+        load_documents()  # a fixture that does not parse is bad use, said before anything is collected
+        config.stash[REGISTER] = load_register()
+        config.stash[SUBJECT] = load(config.getoption("--keras"), config.getoption("--lstm"))
+    except (FixtureError, SubjectError) as error:
+        raise pytest.UsageError(str(error)) from error
+
+
+def pytest_report_header(config: pytest.Config) -> List[str]:
+    return config.stash[SUBJECT].environment.lines
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    reports = [report for reports in terminalreporter.stats.values() for report in reports]
+    calls = [report for report in reports if getattr(report, "when", None) == "call"]
+    for line in summarize([dict(report.user_properties) for report in calls]):
+        terminalreporter.write_line(line)
+
+
+@pytest.fixture(scope="session")
+def subject(pytestconfig: pytest.Config) -> Subject:
+    """The Keras under judgement."""
+    return pytestconfig.stash[SUBJECT]
+
+
+@pytest.fixture(scope="session")
+def register(pytestconfig: pytest.Config) -> Tuple[Divergence, ...]:
+    """The known divergences."""
+    return pytestconfig.stash[REGISTER]
+
+
+@pytest.fixture
+def hold(
+    request: pytest.FixtureRequest, record_property: Callable[[str, object], None]
+) -> Callable[[Judgement], None]:
+    """Turn a verdict into pytest's: pass, fail with the report, xfail a known divergence, skip what is unsupported."""
+
+    def hold(judgement: Judgement) -> None:
+        record_property("case", judgement.case.id)
+        record_property("verdict", judgement.verdict)
+        record_property("ratio", judgement.ratio)
+        if judgement.verdict == UNSUPPORTED:
+            pytest.skip(judgement.unsupported)
+        if judgement.verdict == KNOWN and judgement.record:
+            pytest.xfail(f"known divergence {judgement.record.id}: {judgement.record.departs}")
+        if judgement.verdict != CONFORMS:
+            pytest.fail(render(judgement, rerun_command(request.node.nodeid, _options(request.config))), pytrace=False)
+
+    return hold
+
+
+@pytest.fixture
+def conforms(
+    subject: Subject, register: Tuple[Divergence, ...], hold: Callable[[Judgement], None]
+) -> Callable[..., None]:
+    """Hold the subject to a case, and to the figures a document prints of it."""
+
+    def conforms(case: Case, figures: Optional[Figures] = None) -> None:
+        hold(judge(case, subject, register, figures))
+
+    return conforms
+
+
+def _options(config: pytest.Config) -> Tuple[str, ...]:
+    """The options that chose the subject, as they must be repeated."""
+    chosen = {"--keras": config.getoption("--keras"), "--lstm": config.getoption("--lstm")}
+    return tuple(f"{name} {value}" for name, value in chosen.items() if value and value != DEFAULT_KERAS)

@@ -1,0 +1,149 @@
+"""Floating-point rounding as a hook, and the tolerance it yields by Monte Carlo arithmetic.
+
+Every function of the reference takes ``fl``, the numerical analyst's *fl(x op y)* (Higham, "Accuracy and
+Stability of Numerical Algorithms", 2.2), and calls it on the result of each operation. With ``exact`` nothing
+happens and the reference runs in float64. With ``MonteCarlo`` each result is multiplied by ``1 + u·ξ``, ξ uniform
+in [-1, 1] and u the unit roundoff of the dtype under test, so that the spread of many such runs is the
+rounding error an honest implementation in that dtype shows (Parker, "Monte Carlo Arithmetic", 1997).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Callable, Dict, List, Sequence, Tuple
+
+import numpy as np
+
+from reference_impl.types import Array
+
+#: Tolerance = TOLERANCE_FACTOR · σ, one constant for the whole suite; docs/tolerances.md has the measurements.
+TOLERANCE_FACTOR = 8.0
+
+#: Perturbed copies a spread is estimated from; one σ is then known to 1/√(2·32) = 12 %. The tolerance follows the largest
+#: of a time step, so where there are many elements fewer copies do.
+COPIES, FEWEST_COPIES, COPIES_TIMES_ELEMENTS = 32, 8, 256
+
+
+@dataclass(frozen=True)
+class Format:
+    """A floating-point format: its unit roundoff (half the gap above 1) and the largest error of an underflow."""
+
+    unit_roundoff: float
+    underflow: float
+
+
+#: TensorFlow flushes subnormal float32, float64 and bfloat16 numbers to zero; float16 keeps them on a CPU.
+FORMATS: Dict[str, Format] = {
+    "float64": Format(2.0**-53, 2.0**-1022),
+    "float32": Format(2.0**-24, 2.0**-126),
+    "bfloat16": Format(2.0**-8, 2.0**-126),
+    "float16": Format(2.0**-11, 2.0**-24),
+}
+
+
+class Exact:
+    """Rounds nothing: the float64 result is the expected value."""
+
+    def __call__(self, value: Array) -> Array:
+        return value
+
+    def elementary(self, value: Array) -> Array:
+        """The result of an elementary function (exp, tanh, ...), which libraries compute to a unit in the last place."""
+        return value
+
+    def matmul(self, a: Array, b: Array) -> Array:
+        """``a @ b`` for a ``(..., k)`` and b ``(k, n)``."""
+        product: Array = a @ b
+        return product
+
+
+exact = Exact()
+
+
+class MonteCarlo(Exact):
+    """Perturbs each result as a format with unit roundoff u would.
+
+    The first axis of every array holds the exact run and then its ``copies``, so that all are one evaluation.
+    """
+
+    def __init__(self, unit_roundoff: float, copies: int, seed: int) -> None:
+        self._u = unit_roundoff
+        self._runs = copies + 1
+        self._random = np.random.RandomState(seed)
+
+    def __call__(self, value: Array) -> Array:
+        """Round ``value``, the fresh result of one operation, in place."""
+        return self._perturb(value, self._u)
+
+    def elementary(self, value: Array) -> Array:
+        """A unit in the last place is two unit roundoffs."""
+        return self._perturb(value, 2.0 * self._u)
+
+    def matmul(self, a: Array, b: Array) -> Array:
+        """``a @ b`` whose k products and k - 1 partial sums are each rounded.
+
+        A running sum of k products p_j of no common sign grows as √j, so the rounding errors of products and sums
+        have together the variance (u²/3)·Σp_j²·(k + 3)/2, whatever cancels in the result.
+        """
+        product: Array = a @ b
+        copies = self._copies(product)
+        terms = 0.5 * (b.shape[0] + 3)
+        scale = np.sqrt(terms * (np.square(a[copies]) @ np.square(b)))
+        scale[~np.isfinite(scale)] = 0.0  # an infinite term is not blurred by rounding
+        product[copies] += self._u * scale * self._uniform(scale.shape)
+        return product
+
+    def _perturb(self, value: Array, relative: float) -> Array:
+        copies = value[self._copies(value)]
+        copies *= 1.0 + relative * self._uniform(copies.shape)
+        return value
+
+    def _copies(self, value: Array) -> slice:
+        return slice(len(value) // self._runs, None)
+
+    def _uniform(self, shape: Tuple[int, ...]) -> Array:
+        return 2.0 * self._random.random_sample(shape) - 1.0
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """An expected value and the tolerance around it, of one shape ``(batch, ...)``, both float64."""
+
+    value: Array
+    tolerance: Array
+
+
+#: A computation on a batch: it passes each array that has a batch axis through ``tile``, gives ``fl`` to the reference,
+#: and returns arrays whose first axis is the batch, or a multiple or divisor of it that keeps the copies apart.
+Computation = Callable[[Callable[[Array], Array], Exact], Sequence[Array]]
+
+
+def copies_for(elements: int) -> int:
+    """How many perturbed copies to run where a time step has so many elements (batch rows times units)."""
+    return max(FEWEST_COPIES, min(COPIES, COPIES_TIMES_ELEMENTS // max(elements, 1)))
+
+
+def estimate(compute: Computation, dtype: str, seed: int, copies: int = COPIES) -> List[Estimate]:
+    """Expected values of ``compute`` and their tolerances in ``dtype``, a key of ``FORMATS``.
+
+    σ is taken per time step as the maximum over batch rows and units: an element that happens to lie near zero carries
+    the absolute error of its neighbours.
+    """
+    number_format = FORMATS[dtype]
+
+    def tile(array: Array) -> Array:
+        return np.concatenate([array] * (copies + 1))
+
+    results = compute(tile, MonteCarlo(number_format.unit_roundoff, copies, seed))
+    return [_estimate(result.reshape((copies + 1, -1, *result.shape[1:])), number_format) for result in results]
+
+
+def _estimate(runs: Array, number_format: Format) -> Estimate:
+    """From (1 + copies, batch, ...), the exact run first."""
+    value = runs[0]
+    with np.errstate(invalid="ignore"):  # inf - inf: a value that is not finite is compared exactly
+        deviations = np.where(np.isfinite(value), runs[1:] - value, 0.0)
+    sigma = np.sqrt(np.mean(np.square(deviations), axis=0))
+    if sigma.size:
+        sigma = np.broadcast_to(sigma.max(axis=(0, -1), keepdims=True), value.shape)
+    return Estimate(value, TOLERANCE_FACTOR * sigma + number_format.underflow)

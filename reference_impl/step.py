@@ -1,0 +1,44 @@
+"""One time step of the LSTM (Hochreiter and Schmidhuber, 1997; with the forget gate of Gers et al., 2000)."""
+
+from __future__ import annotations
+
+from typing import Sequence, Tuple
+
+from reference_impl.activations import Function
+from reference_impl.rounding import Exact, exact
+from reference_impl.types import Array
+from reference_impl.weights import split_gates
+
+
+def lstm_step(
+    x: Array,
+    h: Array,
+    c: Array,
+    weights: Sequence[Array],
+    activation: Function,
+    recurrent_activation: Function,
+    fl: Exact = exact,
+) -> Tuple[Array, Array]:
+    """Advance the output h and the carry c by one step.
+
+    ::
+
+        z  = x·W + h·U + b                      (batch, 4u), gates i, f, c, o
+        i  = σ(z_i)    f = σ(z_f)    o = σ(z_o)
+        c' = f ∘ c  +  i ∘ act(z_c)
+        h' = o ∘ act(c')
+
+    x is (batch, d), h and c are (batch, u); ``weights`` are W (d, 4u), U (u, 4u) and, if the layer has a bias,
+    b (4u,). σ is ``recurrent_activation``, act is ``activation``. Returns h' and c'.
+    """
+    kernel, recurrent_kernel, *bias = weights
+    z = fl(fl.matmul(x, kernel) + fl.matmul(h, recurrent_kernel))
+    for b in bias:
+        z = fl(z + b)
+    z_i, z_f, z_c, z_o = split_gates(z)
+    i = recurrent_activation(z_i, fl)
+    f = recurrent_activation(z_f, fl)
+    o = recurrent_activation(z_o, fl)
+    c = fl(fl(f * c) + fl(i * activation(z_c, fl)))
+    h = fl(o * activation(c, fl))
+    return h, c

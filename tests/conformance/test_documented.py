@@ -1,0 +1,46 @@
+"""The documented examples: Keras against the reference and against the figures the documents print."""
+
+import numpy as np
+import pytest
+
+from conformance.data import draw
+from conformance.documented import load_documents
+from conformance.training import judge_training
+from reference_impl import gate_slice
+
+DOCUMENTS = load_documents()
+EXAMPLES = [pytest.param(example, id=example.case.id) for document in DOCUMENTS for example in document.example]
+WITH_KERNEL_C = [param for param in EXAMPLES if param.values[0].figures.kernel_c]
+PROGRAMS = [pytest.param(program, id=program.id) for document in DOCUMENTS for program in document.training]
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_example(example, conforms):
+    conforms(example.case, example.figures)
+
+
+@pytest.mark.parametrize("example", [param for param in EXAMPLES if "state" in param.id.split("-")[-1:]])
+def test_state_is_the_last_output(example, subject):
+    """With ``return_state`` h is the output, and with ``return_sequences`` the last step of the sequence."""
+    output, h, _ = subject.observe(example.case, draw(example.case)).outputs
+    last = output[:, -1] if output.ndim == 3 else output
+    assert np.array_equal(last, h)
+
+
+@pytest.mark.parametrize("example", WITH_KERNEL_C)
+def test_kernel_c_is_the_candidate_slice(example, subject):
+    """The candidate gate's slices have the documented shapes, and are the cell's attributes where Keras has them."""
+    data = draw(example.case)
+    kernel, _, bias = subject.observe(example.case, data).weights_read_back
+    slices = {"kernel_c": gate_slice(kernel, "c"), "bias_c": gate_slice(bias, "c")}
+    assert slices["kernel_c"].shape == example.figures.kernel_c
+    assert slices["bias_c"].shape == example.figures.bias_c
+    attributes = subject.candidate_attributes(example.case, data)
+    if attributes is not None:
+        assert all(np.array_equal(attributes[name], slices[name]) for name in slices)
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_training(program, subject, hold):
+    """After training, predictions and the last epoch's loss are what the reference makes of the trained weights."""
+    hold(judge_training(program, subject))
