@@ -58,9 +58,7 @@ def register(pytestconfig: pytest.Config) -> Tuple[Divergence, ...]:
 
 
 @pytest.fixture
-def hold(
-    request: pytest.FixtureRequest, record_property: Callable[[str, object], None]
-) -> Callable[[Judgement], None]:
+def hold(request: pytest.FixtureRequest, record_property: Callable[[str, object], None]) -> Callable[[Judgement], None]:
     """Turn a verdict into pytest's: pass, fail with the report, xfail a known divergence, skip what is unsupported."""
 
     def hold(judgement: Judgement) -> None:

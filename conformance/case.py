@@ -40,7 +40,7 @@ class Case:
 
     @property
     def options(self) -> Dict[str, Set[str]]:
-        """Each argument of the case and of its layers with the values it takes, all as text; "layer" has the classes."""
+        """Each argument of the case and its layers with the values it takes, as text; "layer" has the classes."""
         options: Dict[str, Set[str]] = {}
         for layer in self.model.layers:
             for name, value in _arguments(layer):

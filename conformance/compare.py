@@ -31,7 +31,7 @@ class Comparison:
 
     @property
     def ratios(self) -> Array:
-        """error / tolerance."""
+        """Error / tolerance."""
         return self.error / self.tolerance
 
     @property

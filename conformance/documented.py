@@ -13,7 +13,7 @@ from reference_impl import LSTM, Bidirectional, Dense, Model, TimeDistributed
 from reference_impl.model import Layer
 from reference_impl.types import Shape
 
-LAYERS = {layer.__name__: layer for layer in (LSTM, Bidirectional, Dense, TimeDistributed)}
+LAYERS: Dict[str, Any] = {layer.__name__: layer for layer in (LSTM, Bidirectional, Dense, TimeDistributed)}
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,8 @@ def _layer(table: Dict[str, Any], where: str) -> Layer:
         raise FixtureError(f"{where}: unknown layer class {name!r}; known are {', '.join(LAYERS)}")
     if "layer" in arguments:
         arguments["layer"] = _layer(arguments["layer"], where)
-    return make(LAYERS[name], arguments, f"{where}: {name}")
+    layer: Layer = make(LAYERS[name], arguments, f"{where}: {name}")
+    return layer
 
 
 def _shape(sizes: Sequence[Any]) -> Shape:

@@ -31,7 +31,9 @@ def sparsemax_of_summed_sums(x: Array) -> Array:
     sums = np.cumsum(descending, axis=-1)
     support = 1.0 + np.arange(1, x.shape[-1] + 1) * descending > sums
     size = support.sum(axis=-1, keepdims=True)
-    return np.maximum(x - ((sums * support).sum(axis=-1, keepdims=True) - 1.0) / size, 0.0)
+    threshold = ((sums * support).sum(axis=-1, keepdims=True) - 1.0) / size
+    projected: Array = np.maximum(x - threshold, 0.0)
+    return projected
 
 
 def _with_activation(name: str, wrong: Callable[[Array], Array]) -> Callable[[Layer], Layer]:
@@ -40,8 +42,11 @@ def _with_activation(name: str, wrong: Callable[[Array], Array]) -> Callable[[La
     def change(layer: Layer) -> Layer:
         if not isinstance(layer, LSTM):
             return layer
-        arguments = ("activation", "recurrent_activation")
-        return replace(layer, **{a: wrong for a in arguments if getattr(layer, a) == name})
+        return replace(
+            layer,
+            activation=wrong if layer.activation == name else layer.activation,
+            recurrent_activation=wrong if layer.recurrent_activation == name else layer.recurrent_activation,
+        )
 
     return change
 

@@ -53,7 +53,7 @@ def place(path: Path, table: str, number: int, values: Dict[str, Any]) -> str:
 
 
 def make(kind: Type[Record], values: Dict[str, Any], where: str) -> Record:
-    """A dataclass from a table, every field known and none missing. Raises FixtureError, which begins with ``where``."""
+    """A dataclass from a table, every field known, none missing. Raises FixtureError, which begins with ``where``."""
     known = {field.name: field for field in fields(kind)}  # type: ignore[arg-type]
     for name in values:
         if name not in known:

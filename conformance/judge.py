@@ -56,7 +56,7 @@ class Judgement:
     @property
     def agrees(self) -> bool:
         """Whether the subject is right."""
-        return self.raised is None and all(answer.agrees for answer in (*self.checks, *self.comparisons))
+        return self.raised is None and all(check.agrees for check in self.checks) and self.ratio <= 1.0
 
     @property
     def ratio(self) -> float:

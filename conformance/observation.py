@@ -67,8 +67,8 @@ class Environment:
     @property
     def lines(self) -> List[str]:
         """The versions, and what else decides the numbers."""
-        layer = f", layer {self.layer}" if self.layer else ""
         return [
-            f"{self.keras} on {self.backend}{layer}, NumPy {self.numpy}, Python {self.python}",
+            f"{self.keras} on {self.backend}, NumPy {self.numpy}, Python {self.python}",
             f"{self.device}, threads {self.threads}, oneDNN {self.onednn}",
+            *([f"LSTM is {self.layer}"] if self.layer else []),
         ]

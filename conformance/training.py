@@ -25,7 +25,9 @@ DTYPE = "float32"
 def judge_training(program: Training, subject: Subject) -> Judgement:
     """Run a program and hold its predictions and its last epoch's loss to the reference with the weights it had."""
     x, y = windows(program)
-    case = Case(program.id, Model(program.layers), *x.shape, api="input_shape", mode="predict", dtype=DTYPE)
+    batch, steps, features = x.shape
+    model = Model(program.layers)
+    case = Case(program.id, model, batch, steps, features, api="input_shape", mode="predict", dtype=DTYPE)
     data = replace(draw(case), x=x)
     try:
         trained = subject.train(case, program, data, y)

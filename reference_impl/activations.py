@@ -55,7 +55,7 @@ def softplus(x: Array, fl: Exact) -> Array:
 
 
 def softsign(x: Array, fl: Exact) -> Array:
-    """x / (1 + |x|)."""
+    """X / (1 + |x|)."""
     return fl(x / fl(1.0 + np.abs(x)))
 
 
@@ -66,7 +66,7 @@ def softmax(x: Array, fl: Exact) -> Array:
 
 
 def log_softmax(x: Array, fl: Exact) -> Array:
-    """x - log Σ eˣ over the last axis, the units."""
+    """X - log Σ eˣ over the last axis, the units."""
     shifted = fl(x - x.max(axis=-1, keepdims=True))
     return fl(shifted - fl.elementary(np.log(fl.elementary(np.exp(shifted).sum(axis=-1, keepdims=True)))))
 
@@ -137,7 +137,7 @@ def mish(x: Array, fl: Exact) -> Array:
 
 
 def log_sigmoid(x: Array, fl: Exact) -> Array:
-    """log σ(x) = -log(1 + e⁻ˣ)."""
+    """Log σ(x) = -log(1 + e⁻ˣ)."""
     return -softplus(-x, fl)
 
 
@@ -162,17 +162,17 @@ def hard_tanh(x: Array, fl: Exact) -> Array:
 
 
 def tanh_shrink(x: Array, fl: Exact) -> Array:
-    """x - tanh(x)."""
+    """X - tanh(x)."""
     return fl(x - tanh(x, fl))
 
 
 def hard_shrink(x: Array, fl: Exact) -> Array:
-    """x where |x| > 1/2, else 0."""
+    """X where |x| > 1/2, else 0."""
     return np.where(np.abs(x) > 0.5, x, 0.0)
 
 
 def soft_shrink(x: Array, fl: Exact) -> Array:
-    """x moved towards 0 by 1/2, and 0 where |x| ≤ 1/2."""
+    """X moved towards 0 by 1/2, and 0 where |x| ≤ 1/2."""
     return np.where(np.abs(x) > 0.5, fl(x - 0.5 * np.sign(x)), 0.0)
 
 

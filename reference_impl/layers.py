@@ -82,7 +82,7 @@ MERGE_MODES: Dict[Optional[str], Callable[[Array, Array, Exact], Arrays]] = {
 
 @dataclass(frozen=True)
 class Bidirectional:
-    """Two LSTMs, one reading forwards and one backwards (Schuster and Paliwal, 1997), as ``keras.layers.Bidirectional``.
+    """Two LSTMs reading forwards and backwards (Schuster and Paliwal, 1997), as ``keras.layers.Bidirectional``.
 
     The second half is ``layer`` with ``go_backwards`` turned round. Returning sequences, its outputs are flipped
     back to the order of x before they are merged, and masked outputs of both halves are zero.
@@ -109,7 +109,7 @@ class Bidirectional:
         if self.merge_mode is None:
             return {"forward_output": output, "backward_output": output, **states}
         width = 2 * self.layer.units if self.merge_mode == "concat" else self.layer.units
-        return {"output": output[:-1] + (width,), **states}
+        return {"output": (*output[:-1], width), **states}
 
     def __call__(
         self,
@@ -145,10 +145,10 @@ class Dense:
 
     def output_shapes(self, input_shape: Shape) -> Dict[str, Shape]:
         """Name and shape of the one array the layer returns."""
-        return {"output": input_shape[:-1] + (self.units,)}
+        return {"output": (*input_shape[:-1], self.units)}
 
     def __call__(self, x: Array, weights: Sequence[Array], fl: Exact = exact) -> Arrays:
-        """x is (batch, ..., d); the one array returned is (batch, ..., units)."""
+        """X is (batch, ..., d); the one array returned is (batch, ..., units)."""
         kernel, *bias = weights
         z = fl.matmul(x, kernel)
         for b in bias:
@@ -170,6 +170,6 @@ class TimeDistributed:
         return self.layer.output_shapes(input_shape)
 
     def __call__(self, x: Array, weights: Sequence[Array], fl: Exact = exact) -> Arrays:
-        """x is (batch, T, d); the one array returned is (batch, T, units)."""
+        """X is (batch, T, d); the one array returned is (batch, T, units)."""
         steps = [self.layer(x[:, t], weights, fl)[0] for t in range(x.shape[1])]
         return (np.stack(steps, axis=1),)

@@ -19,8 +19,8 @@ from reference_impl.types import Array
 #: Tolerance = TOLERANCE_FACTOR · σ, one constant for the whole suite; docs/tolerances.md has the measurements.
 TOLERANCE_FACTOR = 8.0
 
-#: Perturbed copies a spread is estimated from; one σ is then known to 1/√(2·32) = 12 %. The tolerance follows the largest
-#: of a time step, so where there are many elements fewer copies do.
+#: Perturbed copies a spread is estimated from; one σ is then known to 1/√(2·32) = 12 %. The tolerance follows the
+#: largest of a time step, so where there are many elements fewer copies do.
 COPIES, FEWEST_COPIES, COPIES_TIMES_ELEMENTS = 32, 8, 256
 
 
@@ -48,7 +48,7 @@ class Exact:
         return value
 
     def elementary(self, value: Array) -> Array:
-        """The result of an elementary function (exp, tanh, ...), which libraries compute to a unit in the last place."""
+        """The result of an elementary function (exp, tanh, ...), which libraries give to a unit in the last place."""
         return value
 
     def matmul(self, a: Array, b: Array) -> Array:
@@ -145,5 +145,6 @@ def _estimate(runs: Array, number_format: Format) -> Estimate:
         deviations = np.where(np.isfinite(value), runs[1:] - value, 0.0)
     sigma = np.sqrt(np.mean(np.square(deviations), axis=0))
     if sigma.size:
-        sigma = np.broadcast_to(sigma.max(axis=(0, -1), keepdims=True), value.shape)
+        rows_and_units = (0, 2) if sigma.ndim == 3 else None
+        sigma = np.broadcast_to(sigma.max(axis=rows_and_units, keepdims=True), value.shape)
     return Estimate(value, TOLERANCE_FACTOR * sigma + number_format.underflow)

@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Tuple
 
 if TYPE_CHECKING:
-    from typing import Optional
-
     from numpy.typing import NDArray
 
     Array = NDArray[Any]
-    Shape = Tuple[Optional[int], ...]
 else:  # numpy.typing is younger than the NumPy 1.18 this runs on
-    import numpy as np
+    from numpy import ndarray as Array
 
-    Array = np.ndarray
-    Shape = Tuple[Any, ...]
+#: Sizes of the axes, None where one is open.
+Shape = Tuple[Any, ...]
+
+__all__ = ["Array", "Shape"]

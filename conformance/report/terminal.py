@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import textwrap
 import traceback
 from collections import Counter
+from pathlib import Path
 from typing import Any, Iterator, List, Mapping, Sequence, Tuple
 
 from conformance.compare import Comparison
 from conformance.expression import program, words
 from conformance.judge import CONFORMS, Check, Judgement
+
+#: Frames of the harness itself say nothing about a subject that raised.
+OURS = str(Path(__file__).resolve().parents[1])
+
+#: Keras 3 sets parts of its messages in bold.
+COLOURS = re.compile("\x1b\\[[0-9;]*m")
 
 WIDTH = 100
 LABEL = 10
@@ -117,15 +125,16 @@ def _place(index: Tuple[int, ...]) -> str:
 
 
 def _raised(error: Exception) -> List[str]:
-    text = " ".join(str(error).split())
+    text = " ".join(COLOURS.sub("", str(error)).split())
     lines = textwrap.wrap(f"{type(error).__name__}: {text}", WIDTH - LABEL)[:4]
-    frames = traceback.extract_tb(error.__traceback__)[-3:]
-    return lines + [f"at {_tail(frame.filename)}:{frame.lineno} in {frame.name}" for frame in reversed(frames)]
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(OURS)]
+    return lines + [f"at {_tail(frame.filename)}:{frame.lineno} in {frame.name}" for frame in frames[:-4:-1]]
 
 
 def _tail(path: str) -> str:
-    """A path from its package on."""
-    return path.replace(os.sep, "/").rpartition("site-packages/")[2]
+    """A path from its package on, or its last two parts."""
+    path = path.replace(os.sep, "/")
+    return path.rpartition("site-packages/")[2] if "site-packages/" in path else "/".join(path.split("/")[-2:])
 
 
 def _label(name: str) -> str:

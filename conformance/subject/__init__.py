@@ -1,4 +1,4 @@
-"""The subject: the Keras being judged. This package alone imports Keras or TensorFlow and knows that versions differ."""
+"""The subject: the Keras being judged. Only this package imports Keras or TensorFlow and knows that versions differ."""
 
 from conformance.subject.adapter import Subject
 from conformance.subject.load import FLAVOURS, SubjectError, load

@@ -9,8 +9,8 @@ import numpy as np
 
 from conformance.case import Case
 from conformance.data import Data, state_shapes
-from conformance.expression import arguments
 from conformance.documented import Training
+from conformance.expression import arguments
 from conformance.observation import Environment, Observation, Trained
 from conformance.subject import environment
 from conformance.subject.summary import read_summary
@@ -27,7 +27,7 @@ class Subject:
         self.flavour = flavour
         self.version = environment.keras_version(keras)
         self.environment: Environment = environment.describe(flavour, self.version, keras, lstm_path)
-        self._keras = keras
+        self.keras = keras
         self._lstm = lstm or keras.layers.LSTM
         # Keras 2.3 and older build graphs of their own: their models compute in `predict` only.
         self._eager = not hasattr(keras.backend, "symbolic")
@@ -54,25 +54,25 @@ class Subject:
         for layer in case.model.layers:
             for name in _activation_names(layer):
                 try:
-                    self._keras.activations.get(name)
+                    self.keras.activations.get(name)
                 except ValueError:
                     return f"{self.flavour} {self.version} has no activation {name!r}"
         return ""
 
     def build(self, case: Case) -> Any:
         """The model of a case, with weights as Keras initializes them."""
-        self._keras.backend.clear_session()
-        self._keras.backend.set_floatx(case.dtype)
+        self.keras.backend.clear_session()
+        self.keras.backend.set_floatx(case.dtype)
         layers = [self.layer(layer) for layer in case.model.layers]
         if case.api == "functional":
             return self._functional(case, layers)
         if case.api == "input_shape":
             layers[0] = self.layer(case.model.layers[0], input_shape=(case.steps, case.features))
         elif self._eager:
-            layers.insert(0, self._keras.Input((case.steps, case.features)))
+            layers.insert(0, self.keras.Input((case.steps, case.features)))
         else:  # Sequential takes tensors such as Input's from Keras 2.4 on
-            layers.insert(0, self._keras.layers.InputLayer((case.steps, case.features)))
-        return self._keras.Sequential(layers)
+            layers.insert(0, self.keras.layers.InputLayer((case.steps, case.features)))
+        return self.keras.Sequential(layers)
 
     def layer(self, layer: Layer, **further: Any) -> Any:
         """The Keras layer that a description stands for."""
@@ -112,7 +112,7 @@ class Subject:
         model = self.build(case)
         model.set_weights(data.weights)
         model.compile(optimizer=program.optimizer, loss=program.loss)
-        witness = weights_witness(self._keras.callbacks.Callback, last_epoch=program.epochs - 1)
+        witness = weights_witness(self.keras.callbacks.Callback, last_epoch=program.epochs - 1)
         history = model.fit(
             data.x,
             y,
@@ -137,33 +137,37 @@ class Subject:
         cell = model.layers[-1].cell
         if not hasattr(cell, "kernel_c"):
             return None
-        return {name: self._keras.backend.eval(getattr(cell, name)) for name in ("kernel_c", "bias_c")}
+        return {name: self.keras.backend.eval(getattr(cell, name)) for name in ("kernel_c", "bias_c")}
 
     def class_name(self, layer: Layer) -> str:
         """The name of the class that stands for a layer, as ``model.summary()`` prints it."""
         return str(self._layer_class(layer).__name__)
 
     def _layer_class(self, layer: Layer) -> Any:
-        return self._lstm if isinstance(layer, LSTM) else getattr(self._keras.layers, type(layer).__name__)
+        return self._lstm if isinstance(layer, LSTM) else getattr(self.keras.layers, type(layer).__name__)
 
     def _functional(self, case: Case, layers: Sequence[Any]) -> Any:
-        x = self._keras.Input((case.steps, case.features))
-        states = [self._keras.Input(shape[1:]) for shape in state_shapes(case, None)]
+        x = self.keras.Input((case.steps, case.features))
+        states = [self.keras.Input(shape[1:]) for shape in state_shapes(case, None)]
         y = layers[0](x, initial_state=states) if states else layers[0](x)
         for layer in layers[1:]:
             y = layer(_as_list(y)[0])
-        return self._keras.Model([x, *states] if states else x, y)
+        return self.keras.Model([x, *states] if states else x, y)
 
     def _to_numpy(self, output: Any) -> Array:
-        ops = getattr(self._keras, "ops", None)
+        ops = getattr(self.keras, "ops", None)
         return np.asarray(ops.convert_to_numpy(output) if ops else output)
 
 
 def _keras2_activations(layer: Layer) -> Layer:
     if not isinstance(layer, LSTM):
         return layer
-    arguments = ("activation", "recurrent_activation")
-    return replace(layer, **{a: "hard_sigmoid_keras2" for a in arguments if getattr(layer, a) == "hard_sigmoid"})
+    older = {"hard_sigmoid": "hard_sigmoid_keras2"}
+    return replace(
+        layer,
+        activation=older.get(str(layer.activation), layer.activation),
+        recurrent_activation=older.get(str(layer.recurrent_activation), layer.recurrent_activation),
+    )
 
 
 def _activation_names(layer: Layer) -> List[str]:
@@ -174,7 +178,7 @@ def _activation_names(layer: Layer) -> List[str]:
 
 def _base_name(name: str) -> str:
     """``kernel`` from ``lstm/lstm_cell/kernel:0``, as Keras 2 writes it, or from ``kernel``, as Keras 3 does."""
-    return name.split("/")[-1].split(":")[0]
+    return name.rsplit("/", maxsplit=1)[-1].split(":", maxsplit=1)[0]
 
 
 def _as_list(value: Any) -> List[Any]:

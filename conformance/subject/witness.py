@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 
-def weights_witness(callback: type, last_epoch: int) -> Any:
+def weights_witness(callback: Any, last_epoch: int) -> Any:
     """An instance of Keras's ``callback`` class whose ``weights`` has, batch by batch, ``get_weights()`` before it."""
 
-    class Witness(callback):  # type: ignore[misc, valid-type]
+    class Witness(callback):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             self.weights: Any = []

@@ -1,0 +1,54 @@
+"""The drawn data: the same bytes on every NumPy, and nothing alike that could hide a mix-up."""
+
+import hashlib
+
+import numpy as np
+import pytest
+
+from conformance import catalogue
+from conformance.data import draw
+from conformance.documented import load_documents
+from conformance.training import windows
+
+CASES = {case.id: case for case in (*catalogue.grid("single"), *catalogue.options(), *catalogue.heads())}
+
+#: The first 16 digits of the sha256 of the bytes of x, weights and initial states. These never change: results of all years rest on them.
+FROZEN = {
+    "single-functional-B3-T20-D5-U8-sequences_state": "573d261694c8c601",
+    "bidirectional-functional-B2-T7-D4-U3-initial_state": "f6afa14f0020937c",
+    "stack3-functional-B2-T7-D4-U3-float64": "f04f0c0089fce064",
+}
+
+
+def digest(arrays):
+    little_endian = (array.astype(array.dtype.newbyteorder("<")).tobytes() for array in arrays)
+    return hashlib.sha256(b"".join(little_endian)).hexdigest()
+        b"".join(array.astype(array.dtype.newbyteorder("<")).tobytes() for array in arrays)
+    ).hexdigest()
+
+
+@pytest.mark.parametrize("name", FROZEN)
+def test_bytes_are_frozen(name):
+    data = draw(CASES[name])
+    assert digest([data.x, *data.weights, *data.initial_state])[:16] == FROZEN[name]
+
+
+def test_training_samples_are_frozen():
+    program = next(program for document in load_documents() for program in document.training)
+    assert digest(windows(program))[:16] == "0c55b689d3821501"
+
+
+def test_dtype_of_the_case():
+    data = draw(CASES["stack3-functional-B2-T7-D4-U3-float64"])
+    assert {str(array.dtype) for array in (data.x, *data.weights)} == {"float64"}
+
+
+@pytest.mark.parametrize("name", FROZEN)
+def test_nothing_is_alike(name):
+    """No two numbers of an array are equal, so no two gates, units, rows or steps are; and h0 is not c0."""
+    data = draw(CASES[name])
+    for array in (data.x, *data.weights, *data.initial_state):
+        assert len(np.unique(array)) == array.size
+        assert (array != 0).all()
+    for one, other in zip(data.initial_state[0::2], data.initial_state[1::2]):
+        assert (one != other).all()

@@ -1,0 +1,17 @@
+"""The register: its records are well formed, and the program of each that concerns this subject shows what it says."""
+
+import subprocess
+import sys
+
+import pytest
+
+from conformance.divergences import load_register
+
+
+@pytest.mark.parametrize("record", load_register(), ids=lambda record: record.id)
+def test_program(record, subject):
+    if subject.flavour == "tf_keras" or not record.concerns(subject.versions):
+        pytest.skip(f"{record.id} does not concern {subject.flavour} {subject.version}")
+    program = subprocess.run([sys.executable, "-c", record.program], capture_output=True, text=True, check=False)
+    assert program.returncode == 1, program.stderr
+    assert (record.raises or "AssertionError") in program.stderr.strip().splitlines()[-1]

@@ -1,0 +1,128 @@
+"""Wrong LSTMs, planted as subclasses, and what a developer reads about them."""
+
+from dataclasses import replace
+
+import pytest
+
+from conformance import catalogue
+from conformance.divergences import Divergence
+from conformance.judge import judge
+from conformance.report.terminal import render
+from conformance.subject import Subject
+
+CASES = {case.id: case for case in catalogue.grid("single")}
+SINGLE = CASES["single-functional-B3-T20-D5-U8-sequences_state"]
+
+
+def reversed_time(inputs, outputs, call):
+    return call(inputs[:, ::-1])
+
+
+def h_and_c_exchanged(inputs, outputs, call):
+    output, h, c = outputs
+    return [output, c, h]
+
+
+def late_by_a_little(inputs, outputs, call):
+    output, *states = outputs
+    return [output * 1.00001, *states]
+
+
+def flat(inputs, outputs, call):
+    output, *states = outputs
+    return [output[:, -1], *states]
+
+
+def failing(inputs, outputs, call):
+    raise RuntimeError("no kernel for this device")
+
+
+@pytest.fixture
+def plant(subject):
+    """A subject whose LSTM does ``wrong(inputs, outputs, call)`` instead."""
+
+    def plant(wrong):
+        class Planted(subject.keras.layers.LSTM):
+            def call(self, sequences, initial_state=None, mask=None, training=None):
+                call = super().call
+                given = {"initial_state": initial_state, "mask": mask, "training": training}
+                return wrong(sequences, call(sequences, **given), lambda x: call(x, **given))
+
+        return Subject(subject.flavour, subject.keras, Planted, f"planted:{wrong.__name__}")
+
+    return plant
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (reversed_time, "wrong output, h, c; worst ratio"),
+        (h_and_c_exchanged, "wrong h, c; worst ratio"),
+        (late_by_a_little, "wrong output; worst ratio"),
+        (flat, "shapes"),
+        (failing, "raised RuntimeError"),
+    ],
+)
+def test_report(wrong, says, plant):
+    planted = plant(wrong)
+    judgement = judge(SINGLE, planted)
+    assert judgement.verdict == "diverges"
+    report = render(judgement, "python -m pytest 'tests/x.py::test[case]' --lstm planted:wrong")
+    lines = report.splitlines()
+    assert len(lines) <= 25, report
+    assert max(map(len, lines)) <= 100, report
+    assert says in report
+    assert "3 × 20 steps × 5 features" in report
+    assert "y = LSTM(8, return_sequences=True, return_state=True)(x)" in report
+    assert all(line in report for line in planted.environment.lines)
+    assert lines[-1].split(maxsplit=1) == ["rerun", "python -m pytest 'tests/x.py::test[case]' --lstm planted:wrong"]
+
+
+def test_report_of_values(plant):
+    report = render(judge(SINGLE, plant(late_by_a_little)), "")
+    assert "agreed    weights" in report
+    assert "parameters 448" in report
+    assert "h (ratio " in report
+    for word in ("expected ", "actual ", "error ", "tolerance ", "ratio ", "first [batch row 0, time step 0, unit "):
+        assert word in report, word
+
+
+def test_report_of_a_failing_layer_keeps_the_message(plant):
+    report = " ".join(render(judge(SINGLE, plant(failing)), "").split())
+    assert "RuntimeError: " in report
+    assert "no kernel for this device" in report
+    assert "\x1b" not in report
+    assert "in failing" in report
+
+
+def record(**signature):
+    options = {"layer": "LSTM", "api": "functional"}
+    return Divergence("planted", "it is wrong", "on purpose", {"keras": ">=2"}, [options], "", **signature)
+
+
+def test_a_known_divergence_is_strict(subject, plant):
+    """Only the exact departure on record is a known divergence."""
+    raises = record(raises="RuntimeError")
+    assert judge(SINGLE, plant(failing), [raises]).verdict == "known divergence"
+    for other, surprise in (
+        (subject, "conforms, against the record"),
+        (plant(reversed_time), "returned values, on record is RuntimeError"),
+    ):
+        judgement = judge(SINGLE, other, [raises])
+        assert (judgement.verdict, judgement.surprise) == ("diverges", surprise)
+        assert surprise in render(judgement, "")
+    faulty = record(fault="sparsemax_of_summed_sums")
+    judgement = judge(SINGLE, plant(reversed_time), [faulty])
+    assert judgement.surprise == "differs otherwise than the fault on record, sparsemax_of_summed_sums"
+    assert (
+        judge(SINGLE, plant(failing), [faulty]).surprise == "raised RuntimeError, on record is sparsemax_of_summed_sums"
+    )
+
+
+def test_a_record_of_other_versions_or_options_does_not_cover(plant):
+    other = [
+        replace(record(raises="RuntimeError"), versions={"keras": "<2"}),
+        replace(record(raises="RuntimeError"), cases=[{"layer": "Bidirectional"}]),
+        replace(record(raises="RuntimeError"), versions={"torch": ">1"}),
+    ]
+    assert judge(SINGLE, plant(failing), other).verdict == "diverges"

@@ -1,0 +1,124 @@
+"""Bad use gets one clear line and pytest's usage exit code, and no traceback."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run(*arguments, cwd=ROOT, path=None):
+    """Run pytest in a process of its own, ``path`` ahead of what is installed."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([*([str(path)] if path else []), str(cwd)])}
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+
+
+def one_line(result):
+    """The line a user reads, once it is sure that there is no other."""
+    lines = [line for line in (result.stdout + result.stderr).splitlines() if line.strip()]
+    assert result.returncode == pytest.ExitCode.USAGE_ERROR, result.stdout + result.stderr
+    assert len(lines) == 1, lines
+    return lines[0]
+
+
+@pytest.fixture
+def copy(tmp_path):
+    """A copy of the suite whose fixtures may be spoiled."""
+    for name in ("conformance", "reference_impl", "fixtures", "tests"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("conftest.py", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+    return tmp_path
+
+
+def without(tmp_path, package):
+    """A folder that makes ``import package`` fail as if it were not installed."""
+    folder = tmp_path / "absent"
+    (folder / package).mkdir(parents=True)
+    message = f"raise ModuleNotFoundError(\"No module named '{package}'\", name='{package}')\n"
+    (folder / package / "__init__.py").write_text(message, encoding="utf-8")
+    return folder
+
+
+def test_unknown_keras():
+    line = one_line(run("--keras", "theano"))
+    assert line == "ERROR: --keras: no Keras is called 'theano'; choose from tensorflow.keras, keras, tf_keras"
+
+
+@pytest.mark.parametrize(
+    ("flavour", "package", "install"),
+    [
+        ("tensorflow.keras", "tensorflow", "pip install tensorflow-cpu"),
+        ("keras", "keras", "pip install tensorflow-cpu keras"),
+        ("tf_keras", "tf_keras", "pip install tensorflow-cpu tf-keras"),
+    ],
+)
+def test_absent_package(flavour, package, install, tmp_path):
+    line = one_line(run("--keras", flavour, path=without(tmp_path, package)))
+    assert line == f"ERROR: --keras {flavour}: {package} is not installed ({install})"
+
+
+def test_unknown_layer_class(subject):
+    line = one_line(run("--keras", subject.flavour, "--lstm", "conformance.case:Nothing"))
+    assert line.startswith("ERROR: --lstm: no class 'conformance.case:Nothing', expected package.module:Class (")
+
+
+EXAMPLE = """title = 'a'
+note = 'b'
+[[example]]
+id = 'x'
+layers = [{{ {} }}]
+[example.figures]
+parameters = 1
+outputs = []
+rows = []
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("divergences.toml", "[[divergence]]\nid = x\n", "divergences.toml: Invalid value (at line 2, column 6)"),
+        (
+            "divergences.toml",
+            "[[divergense]]\n",
+            "divergences.toml: unknown field 'divergense'; expected [[divergence]]",
+        ),
+        (
+            "divergences.toml",
+            "[[divergence]]\nid = 'x'\nwho = 'y'\n",
+            "divergence 1 (x): unknown field 'who'; known are id,",
+        ),
+        (
+            "divergences.toml",
+            "[[divergence]]\nid = 'x'\n",
+            "divergences.toml: divergence 1 (x): field 'departs' is missing",
+        ),
+        (
+            "documented/a.toml",
+            EXAMPLE.format("class = 'GRU'"),
+            "a.toml: example 1 (x): unknown layer class 'GRU'; known",
+        ),
+        (
+            "documented/a.toml",
+            EXAMPLE.format("class = 'LSTM', width = 3"),
+            "example 1 (x): LSTM: unknown field 'width'",
+        ),
+    ],
+)
+def test_spoiled_fixture(name, text, says, copy):
+    (copy / "fixtures" / name).write_text(text, encoding="utf-8")
+    line = one_line(run(cwd=copy))
+    assert line.startswith("ERROR: ")
+    assert name.split("/")[-1] in line
+    assert says in line
+
+
+def test_absent_register(copy):
+    (copy / "fixtures" / "divergences.toml").unlink()
+    assert one_line(run(cwd=copy)).endswith("divergences.toml: No such file or directory")
