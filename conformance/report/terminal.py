@@ -126,7 +126,7 @@ def _place(index: Tuple[int, ...]) -> str:
 
 def _raised(error: Exception) -> List[str]:
     text = " ".join(COLOURS.sub("", str(error)).split())
-    lines = textwrap.wrap(f"{type(error).__name__}: {text}", WIDTH - LABEL)[:4]
+    lines = textwrap.wrap(f"{type(error).__name__}: {text}", WIDTH - LABEL - 2)[:4]
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(OURS)]
     return lines + [f"at {_tail(frame.filename)}:{frame.lineno} in {frame.name}" for frame in frames[:-4:-1]]
 
