@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Callable, List, Optional, Tuple
 
 import pytest
+from threadpoolctl import threadpool_limits
 
 from conformance.case import Case
 from conformance.divergences import Divergence, load_register
@@ -26,12 +28,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # The reference multiplies small matrices, where a second BLAS thread only spins. TensorFlow has no such BLAS.
+    threadpool_limits(limits=1, user_api="blas")
     try:
         load_documents()  # a fixture that does not parse is bad use, said before anything is collected
         config.stash[REGISTER] = load_register()
         config.stash[SUBJECT] = load(config.getoption("--keras"), config.getoption("--lstm"))
     except (FixtureError, SubjectError) as error:
         raise pytest.UsageError(str(error)) from error
+    gc.freeze()  # collecting garbage need not look at the million objects that importing Keras leaves for good
 
 
 def pytest_report_header(config: pytest.Config) -> List[str]:

@@ -1,7 +1,8 @@
-"""A tox plugin of one line: where an environment's Python is missing, how to get it."""
+"""A tox plugin: where an environment's Python is missing, say how to get it."""
 
 import logging
 import shutil
+from functools import lru_cache
 
 from tox.config.sets import EnvConfigSet
 from tox.plugin import impl
@@ -10,13 +11,19 @@ from tox.session.state import State
 
 @impl
 def tox_add_env_config(env_conf: EnvConfigSet, state: State) -> None:
-    """Warn before tox tries; uv downloads a missing Python where it can, and tox skips the environment otherwise."""
     for python in env_conf["base_python"]:
-        version = python.replace("python", "")
-        if python.startswith("python3.") and not shutil.which(python):
-            logging.warning(
-                "%s: %s is not on PATH; `uv python install %s` gets it, or pyenv (then put its bin folder on PATH)",
-                env_conf.name,
-                python,
-                version,
-            )
+        if python.startswith("python3."):
+            _warn_if_missing(python)
+
+
+@lru_cache(maxsize=None)  # once for all the environments that need it
+def _warn_if_missing(python: str) -> None:
+    if not shutil.which(python):
+        version = python[len("python") :]
+        logging.warning(
+            "%s is not on PATH: what needs it is skipped unless uv can download it; `uv python install %s` gets it, or "
+            "`pyenv install %s` with the bin folder of that version put on PATH",
+            python,
+            version,
+            version,
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Tuple
 
 import numpy as np
@@ -20,7 +21,7 @@ class Comparison:
     actual: Array
     tolerance: Array
 
-    @property
+    @cached_property
     def error(self) -> Array:
         """|actual - expected|; 0 where both are the same infinity or both NaN, infinite where only one is finite."""
         with np.errstate(invalid="ignore"):
@@ -29,12 +30,12 @@ class Comparison:
         error[same] = 0.0
         return np.where(np.isnan(error), np.inf, error)
 
-    @property
+    @cached_property
     def ratios(self) -> Array:
         """Error / tolerance."""
         return self.error / self.tolerance
 
-    @property
+    @cached_property
     def ratio(self) -> float:
         """The largest ratio; above 1 the tensor diverges."""
         return float(self.ratios.max()) if self.expected.size else 0.0

@@ -18,7 +18,7 @@ from reference_impl import LSTM, Bidirectional
 from reference_impl.types import Array, Shape
 
 #: Largest magnitude of an input, an initial state and a bias.
-INPUT_LIMIT, STATE_LIMIT, BIAS_LIMIT = 1.0, 1.0, 0.5
+INPUT_LIMIT, STATE_LIMIT, BIAS_LIMIT = 1.0, 1.0, 0.25
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Sequence, Tuple
 
+import numpy as np
+
 from reference_impl.activations import Function
 from reference_impl.rounding import Exact, exact
 from reference_impl.types import Array
@@ -36,9 +38,8 @@ def lstm_step(
     for b in bias:
         z = fl(z + b)
     z_i, z_f, z_c, z_o = split_gates(z)
-    i = recurrent_activation(z_i, fl)
-    f = recurrent_activation(z_f, fl)
-    o = recurrent_activation(z_o, fl)
+    gates = recurrent_activation(np.stack([z_i, z_f, z_o], axis=1), fl)  # (batch, 3, u)
+    i, f, o = gates[:, 0], gates[:, 1], gates[:, 2]
     c = fl(fl(f * c) + fl(i * activation(z_c, fl)))
     h = fl(o * activation(c, fl))
     return h, c

@@ -19,6 +19,9 @@ from reference_impl import LSTM, Model
 from reference_impl.model import Layer
 from reference_impl.types import Array, Shape
 
+#: Keras 2 keeps the graphs of all models of a session and TensorFlow their kernels; beginning a session costs time.
+MODELS_A_SESSION = 32
+
 
 class Subject:
     """One Keras: ``keras`` is its module, ``lstm`` the class judged in place of ``keras.layers.LSTM``, if any."""
@@ -28,6 +31,7 @@ class Subject:
         self.version = environment.keras_version(keras)
         self.environment: Environment = environment.describe(flavour, self.version, keras, lstm_path)
         self.keras = keras
+        self._built = 0
         self._lstm = lstm or keras.layers.LSTM
         # Keras 2.3 and older build graphs of their own: their models compute in `predict` only.
         self._eager = not hasattr(keras.backend, "symbolic")
@@ -61,24 +65,26 @@ class Subject:
 
     def build(self, case: Case) -> Any:
         """The model of a case, with weights as Keras initializes them."""
-        self.keras.backend.clear_session()
-        self.keras.backend.set_floatx(case.dtype)
-        layers = [self.layer(layer) for layer in case.model.layers]
+        self._built += 1
+        if self._built % MODELS_A_SESSION == 0:
+            self.keras.backend.clear_session()
+        layers = [self.layer(layer, case.dtype) for layer in case.model.layers]
         if case.api == "functional":
             return self._functional(case, layers)
+        shape = (case.steps, case.features)
         if case.api == "input_shape":
-            layers[0] = self.layer(case.model.layers[0], input_shape=(case.steps, case.features))
+            layers[0] = self.layer(case.model.layers[0], case.dtype, input_shape=shape)
         elif self._eager:
-            layers.insert(0, self.keras.Input((case.steps, case.features)))
+            layers.insert(0, self.keras.Input(shape, dtype=case.dtype))
         else:  # Sequential takes tensors such as Input's from Keras 2.4 on
-            layers.insert(0, self.keras.layers.InputLayer((case.steps, case.features)))
+            layers.insert(0, self.keras.layers.InputLayer(shape, dtype=case.dtype))
         return self.keras.Sequential(layers)
 
-    def layer(self, layer: Layer, **further: Any) -> Any:
+    def layer(self, layer: Layer, dtype: str, **further: Any) -> Any:
         """The Keras layer that a description stands for."""
         given = {
-            name: self.layer(value) if hasattr(value, "weight_shapes") else value
-            for name, value in arguments(layer).items()
+            name: self.layer(value, dtype) if hasattr(value, "weight_shapes") else value
+            for name, value in arguments(layer, dtype).items()
         }
         return self._layer_class(layer)(**given, **further)
 
@@ -130,14 +136,13 @@ class Subject:
             predictions=self.run(model, case, data)[0],
         )
 
-    def candidate_attributes(self, case: Case, data: Data) -> Optional[Dict[str, Array]]:
-        """``kernel_c`` and ``bias_c`` of the first layer's cell where Keras has them, up to 2.3.1."""
+    def weights_and_candidate(self, case: Case, data: Data) -> Tuple[List[Array], Dict[str, Array]]:
+        """The weights of a one-layer model; ``kernel_c`` and ``bias_c`` of its cell where Keras has them (≤ 2.3.1)."""
         model = self.build(case)
         model.set_weights(data.weights)
         cell = model.layers[-1].cell
-        if not hasattr(cell, "kernel_c"):
-            return None
-        return {name: self.keras.backend.eval(getattr(cell, name)) for name in ("kernel_c", "bias_c")}
+        names = [name for name in ("kernel_c", "bias_c") if hasattr(cell, name)]
+        return model.get_weights(), {name: self.keras.backend.eval(getattr(cell, name)) for name in names}
 
     def class_name(self, layer: Layer) -> str:
         """The name of the class that stands for a layer, as ``model.summary()`` prints it."""
@@ -147,8 +152,8 @@ class Subject:
         return self._lstm if isinstance(layer, LSTM) else getattr(self.keras.layers, type(layer).__name__)
 
     def _functional(self, case: Case, layers: Sequence[Any]) -> Any:
-        x = self.keras.Input((case.steps, case.features))
-        states = [self.keras.Input(shape[1:]) for shape in state_shapes(case, None)]
+        x = self.keras.Input((case.steps, case.features), dtype=case.dtype)
+        states = [self.keras.Input(shape[1:], dtype=case.dtype) for shape in state_shapes(case, None)]
         y = layers[0](x, initial_state=states) if states else layers[0](x)
         for layer in layers[1:]:
             y = layer(_as_list(y)[0])

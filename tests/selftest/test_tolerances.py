@@ -62,13 +62,15 @@ def test_a_wrong_layer_is_a_thousand_tolerances_away(wrong):
 
 
 def test_perturbation_is_of_the_size_of_the_roundoff():
-    """Results are spread by ±u, elementary functions by ±2u, and the first, exact run stays exact."""
+    """Results are spread by ±u, elementary functions by ±3u, and the first, exact run stays exact."""
     u = FORMATS["float32"].unit_roundoff
     values = np.ones((4, 10000))
     perturbed = MonteCarlo(u, copies=3, seed=1)(values.copy())
     assert (perturbed[0] == 1.0).all()
     assert 0.99 * u < np.abs(perturbed[1:] - 1.0).max() <= u
-    assert 1.98 * u < np.abs(MonteCarlo(u, copies=3, seed=1).elementary(values.copy())[1:] - 1.0).max() <= 2.0 * u
+    elementary = MonteCarlo(u, copies=3, seed=1).elementary(values.copy())[1:] - 1.0
+    assert 1.98 * u < np.abs(elementary).max() <= 3.0 * u
+    assert np.abs(elementary.mean(axis=1)).max() > 0.1 * u  # a copy leans to one side
 
 
 def test_cancellation_in_a_matmul_keeps_its_absolute_error():

@@ -1,0 +1,85 @@
+"""What the suite costs beside the Keras calls it cannot do without.
+
+::
+
+    python benchmarks/cost.py            CPU seconds and peak memory of three processes of one run, and their ratios
+
+The three run one after another, without xdist: ``import tensorflow``; a bare loop that builds, runs and trains the
+models of every case; and pytest over the same cases. Machines are noisy: read the ratios, not the seconds.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import List, NamedTuple
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+class Cost(NamedTuple):
+    """User and system CPU seconds, and the largest resident set in MiB."""
+
+    cpu: float
+    memory: float
+
+
+def bare() -> None:
+    """Build and run the model of every case, and train the documented programs, with nothing around it."""
+    from conformance import catalogue
+    from conformance.case import Case
+    from conformance.data import draw
+    from conformance.documented import load_documents
+    from conformance.subject import load
+    from conformance.training import windows
+    from reference_impl import Model
+
+    subject = load("tensorflow.keras")
+    documents = load_documents()
+    cases = [case for kind in catalogue.KINDS for case in catalogue.grid(kind)]
+    cases += [*catalogue.options(), *catalogue.heads()]
+    cases += [example.case for document in documents for example in document.example]
+    for case in cases:
+        if subject.unsupported(case):
+            continue
+        try:
+            subject.run(subject.build(case), case, draw(case))
+        except ValueError as error:  # a known divergence
+            print(f"{case.id}: {error}")
+    for program in (program for document in documents for program in document.training):
+        x, y = windows(program)
+        case = Case(program.id, Model(program.layers), *x.shape, api="input_shape", mode="predict")
+        model = subject.build(case)
+        model.compile(optimizer=program.optimizer, loss=program.loss)
+        model.fit(x, y, epochs=program.epochs, batch_size=program.batch_size, shuffle=False, verbose=0)
+        model.predict(x, verbose=0)
+
+
+def measure(*command: str) -> Cost:
+    """Run a command and read what it used."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen([sys.executable, *command], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    if status != 0:
+        raise SystemExit(f"{' '.join(command)}: exit status {os.waitstatus_to_exitcode(status)}")
+    return Cost(usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+
+
+def main(arguments: List[str]) -> None:
+    if arguments == ["bare"]:
+        bare()
+        return
+    imported = measure("-c", "import tensorflow")
+    loop = measure(__file__, "bare")
+    suite = measure("-m", "pytest", "tests/conformance", "-q", "-p", "no:cacheprovider")
+    for name, cost in (("import tensorflow", imported), ("bare loop", loop), ("pytest", suite)):
+        print(f"{name:20} {cost.cpu:7.1f} s CPU {cost.memory:7.0f} MiB")
+    print(f"CPU of pytest / bare loop:                {suite.cpu / loop.cpu:.2f}")
+    print(f"memory of pytest / import tensorflow:     {suite.memory / imported.memory:.2f}")
+    print(f"memory of bare loop / import tensorflow:  {loop.memory / imported.memory:.2f}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
