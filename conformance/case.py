@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Any, Dict, Iterator, Set, Tuple
+from dataclasses import dataclass, fields, replace
+from typing import Any, Callable, Dict, Iterator, Set, Tuple
 
-from reference_impl import Model
+from reference_impl import LSTM, Bidirectional, Model
+from reference_impl.model import Layer
 from reference_impl.types import Shape
 
 #: How the Keras model is put together. "input_shape" is Sequential with ``input_shape=`` on its first layer.
@@ -14,13 +15,16 @@ APIS = ("sequential", "input_shape", "functional")
 #: How the model is run: ``model(x)``, or ``model.predict(x)``.
 MODES = ("call", "predict")
 
+DTYPES = ("float32", "float64")
+
 
 @dataclass(frozen=True)
 class Case:
     """A model, the size of its input and how it is built and run.
 
     The id is all that the drawn data depend on, so it never changes its meaning. ``initial_state`` gives the first
-    layer states of its own, as further inputs of a functional model.
+    layer states of its own, as further inputs of a functional model; ``weight_scale`` is how much larger than usual the
+    drawn weights are.
     """
 
     id: str
@@ -32,6 +36,12 @@ class Case:
     mode: str = "call"
     dtype: str = "float32"
     initial_state: bool = False
+    weight_scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name, value, known in (("api", self.api, APIS), ("mode", self.mode, MODES), ("dtype", self.dtype, DTYPES)):
+            if value not in known:
+                raise ValueError(f"unknown {name} {value!r}; known are {', '.join(known)}")
 
     @property
     def input_shape(self) -> Shape:
@@ -48,6 +58,17 @@ class Case:
         for name in ("api", "mode", "dtype", "initial_state"):
             options[name] = {str(getattr(self, name))}
         return options
+
+
+def map_lstms(model: Model, change: Callable[[LSTM], LSTM]) -> Model:
+    """The model with each LSTM changed, those inside Bidirectional too."""
+
+    def changed(layer: Layer) -> Layer:
+        if isinstance(layer, Bidirectional):
+            return replace(layer, layer=change(layer.layer))
+        return change(layer) if isinstance(layer, LSTM) else layer
+
+    return Model(tuple(changed(layer) for layer in model.layers))
 
 
 def _arguments(layer: Any) -> Iterator[Tuple[str, str]]:

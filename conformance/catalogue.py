@@ -38,6 +38,20 @@ SMALL: Size = (2, 7, 4, 3)
 #: The names Keras knows, and None; the older ``hard_sigmoid`` is another definition, not another name.
 ACTIVATIONS: Tuple[Optional[str], ...] = (*sorted(set(FUNCTIONS) - {"hard_sigmoid_keras2"}), None)
 
+#: Functions that differ from another one beyond a corner only, and how much larger weights must be to get there.
+KINKED = (
+    "hard_sigmoid",
+    "hard_silu",
+    "hard_swish",
+    "hard_tanh",
+    "linear",
+    "relu",
+    "relu6",
+    "sparse_plus",
+    "sparse_sigmoid",
+)
+WIDE = 8.0
+
 #: What a layer returns, by the arguments that say so.
 RETURNS: Dict[str, Dict[str, Any]] = {
     "last": {},
@@ -65,11 +79,15 @@ def grid(kind: str) -> Iterator[Case]:
 
 
 def options() -> Iterator[Case]:
-    """Every option of the layer and of its surroundings, one at a time."""
+    """Activations, bias, direction, initial states, dtype, ``predict`` and merge modes, one at a time."""
     top = LSTM(SMALL[3], return_sequences=True, return_state=True)
     for name in ACTIVATIONS:
         yield _named("activation", str(name), _case(SMALL, (replace(top, activation=name),)))
         yield _named("recurrent_activation", str(name), _case(SMALL, (replace(top, recurrent_activation=name),)))
+    for name in KINKED:
+        yield _named("activation", f"{name}-wide", _case(SMALL, (replace(top, activation=name),), weight_scale=WIDE))
+        gates = replace(top, recurrent_activation=name)
+        yield _named("recurrent_activation", f"{name}-wide", _case(SMALL, (gates,), weight_scale=WIDE))
     for kind, build in KINDS.items():
         yield _named(kind, "no_bias", _case(SMALL, build(replace(top, use_bias=False))))
         yield _named(kind, "go_backwards", _case(SMALL, build(replace(top, go_backwards=True))))
@@ -98,7 +116,7 @@ def _case(size: Size, layers: Layers, **how: Any) -> Case:
 
 
 def _named(kind: str, what: str, case: Case) -> Case:
-    """The case with its id: the kind of model, the API, the sizes, and what it returns or tries."""
+    """The case with its id: kind of model, API, sizes (units are the top layer's), and what it returns or tries."""
     top: Any = case.model.layers[-1]
     units = getattr(top, "layer", top).units
     sizes = f"B{case.batch}-T{case.steps}-D{case.features}-U{units}"

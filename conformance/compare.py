@@ -63,7 +63,9 @@ class Comparison:
 
 
 def compare(name: str, estimate: Estimate, actual: Array) -> Comparison:
-    """Raises ValueError where the shapes differ: that is another question than the values."""
+    """Raises ValueError where the shapes differ, another question than the values, or where nothing can be told."""
+    if not np.isfinite(estimate.tolerance).all():
+        raise ValueError(f"{name}: the tolerance is not finite: the case cannot tell right from wrong")
     if actual.shape != estimate.value.shape:
         raise ValueError(f"{name}: shape {actual.shape} against {estimate.value.shape}")
     return Comparison(name, estimate.value, actual, estimate.tolerance)

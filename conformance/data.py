@@ -50,7 +50,7 @@ def draw(case: Case) -> Data:
     return Data(
         x=uniform(case.input_shape, INPUT_LIMIT),
         weights=[
-            uniform(shape, _weight_limit(shape))
+            uniform(shape, case.weight_scale * _weight_limit(shape))
             for layer in case.model.weight_shapes(case.features)
             for shape in layer.values()
         ],

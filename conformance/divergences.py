@@ -26,9 +26,9 @@ class Divergence:
     """One departure of some versions from the specification.
 
     ``versions`` maps "keras" and "tensorflow" to PEP 440 specifiers that must all hold; ``cases`` lists sets of options
-    of which one must hold (see ``Case.options``). The signature is either ``raises``, an exception's type, or
-    ``fault``, the named wrong LSTM whose numbers the subject returns. ``program`` is the smallest program that
-    shows it: it ends in an AssertionError or in the exception it is about.
+    of which one must hold (see ``Case.options``). The signature is either ``raises``, an exception's type, with
+    ``saying``, a part of its text, or ``fault``, the named wrong LSTM whose numbers the subject returns. ``program`` is
+    the smallest program that shows it: it ends in an AssertionError or in the exception it is about.
     """
 
     id: str
@@ -39,13 +39,18 @@ class Divergence:
     program: str
     upstream: str = ""
     raises: str = ""
+    saying: str = ""
     fault: str = ""
 
     def __post_init__(self) -> None:
         if bool(self.raises) == bool(self.fault):
-            raise ValueError(f"{self.id}: give one signature, `raises` or `fault`")
+            raise ValueError("give one signature, `raises` or `fault`")
         if self.fault and self.fault not in FAULTS:
-            raise ValueError(f"{self.id}: no fault is called {self.fault!r}")
+            raise ValueError(f"no fault is called {self.fault!r}")
+        for name, wanted in self.versions.items():
+            if name not in ("keras", "tensorflow"):
+                raise ValueError(f"versions of {name!r}; known are keras, tensorflow")
+            SpecifierSet(wanted)  # InvalidSpecifier is a ValueError
 
     def covers(self, case: Case, versions: Mapping[str, str]) -> bool:
         """Whether this record speaks of the case in a subject of these versions."""
@@ -63,20 +68,24 @@ class Divergence:
 
     def surprise_raised(self, error: Exception) -> str:
         """What is not as recorded where the subject raised ``error``."""
-        if self.raises == type(error).__name__:
+        if self.raises == type(error).__name__ and self.saying in str(error):
             return ""
-        return f"raised {type(error).__name__}, on record is {self.raises or self.fault}"
+        return f"raised {type(error).__name__}, on record is {self.raises or self.fault} {self.saying}".rstrip()
 
-    def surprise_returned(self, case: Case, data: Data, outputs: Sequence[Array], conforms: bool) -> str:
-        """What is not as recorded where the subject returned ``outputs``."""
+    def surprise_returned(
+        self, case: Case, data: Data, outputs: Sequence[Array], conforms: bool, wrong: Sequence[str]
+    ) -> str:
+        """What is not as recorded where the subject returned ``outputs`` and was ``wrong`` about other questions."""
         if conforms:
             return "conforms, against the record"
+        if wrong:
+            return f"wrong {', '.join(wrong)}, of which the record does not speak"
         if self.raises:
             return f"returned values, on record is {self.raises}"
-        wrong = expected_outputs(FAULTS[self.fault].applied(case), data)
-        equal = len(wrong) == len(outputs) and all(
+        faulty = expected_outputs(FAULTS[self.fault].applied(case), data)
+        equal = len(faulty) == len(outputs) and all(
             estimate.value.shape == actual.shape and compare(name, estimate, actual).agrees
-            for (name, estimate), actual in zip(wrong.items(), outputs)
+            for (name, estimate), actual in zip(faulty.items(), outputs)
         )
         return "" if equal else f"differs otherwise than the fault on record, {self.fault}"
 

@@ -9,7 +9,7 @@ import numpy as np
 from conformance.case import Case
 from conformance.data import Data, seed
 from reference_impl import Estimate, estimate
-from reference_impl.rounding import Exact, copies_for
+from reference_impl.rounding import Rounding, copies_for
 from reference_impl.types import Array
 
 
@@ -17,7 +17,7 @@ def expected_outputs(case: Case, data: Data) -> Dict[str, Estimate]:
     """By name, each tensor the model returns and the tolerance around it."""
     weights = [weight.astype(np.float64) for weight in data.weights]
 
-    def compute(tile: Callable[[Array], Array], fl: Exact) -> List[Array]:
+    def compute(tile: Callable[[Array], Array], fl: Rounding) -> List[Array]:
         x, *states = (tile(array.astype(np.float64)) for array in (data.x, *data.initial_state))
         return list(case.model(x, weights, states, fl=fl))
 

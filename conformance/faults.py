@@ -7,22 +7,22 @@ from typing import Callable, Dict
 
 import numpy as np
 
-from conformance.case import Case
-from reference_impl import LSTM, Model
-from reference_impl.model import Layer
+from conformance.case import Case, map_lstms
+from reference_impl import LSTM
+from reference_impl.activations import Activation
 from reference_impl.types import Array
 
 
 @dataclass(frozen=True)
 class Fault:
-    """A wrong LSTM: what it does, in a sentence, and how it changes each layer of a model."""
+    """A wrong LSTM: what it does, in a sentence, and how it changes each LSTM of a model."""
 
     sentence: str
-    change: Callable[[Layer], Layer]
+    change: Callable[[LSTM], LSTM]
 
     def applied(self, case: Case) -> Case:
         """The case as a subject with this fault would evaluate it."""
-        return replace(case, model=Model(tuple(self.change(layer) for layer in case.model.layers)))
+        return replace(case, model=map_lstms(case.model, self.change))
 
 
 def sparsemax_of_summed_sums(x: Array) -> Array:
@@ -36,16 +36,14 @@ def sparsemax_of_summed_sums(x: Array) -> Array:
     return projected
 
 
-def _with_activation(name: str, wrong: Callable[[Array], Array]) -> Callable[[Layer], Layer]:
-    """Put ``wrong`` in the place of the activation called ``name``."""
+def with_activation(name: str, other: Activation) -> Callable[[LSTM], LSTM]:
+    """A change that puts ``other`` in the place of the activation called ``name``."""
 
-    def change(layer: Layer) -> Layer:
-        if not isinstance(layer, LSTM):
-            return layer
+    def change(layer: LSTM) -> LSTM:
         return replace(
             layer,
-            activation=wrong if layer.activation == name else layer.activation,
-            recurrent_activation=wrong if layer.recurrent_activation == name else layer.recurrent_activation,
+            activation=other if layer.activation == name else layer.activation,
+            recurrent_activation=other if layer.recurrent_activation == name else layer.recurrent_activation,
         )
 
     return change
@@ -54,6 +52,6 @@ def _with_activation(name: str, wrong: Callable[[Array], Array]) -> Callable[[La
 FAULTS: Dict[str, Fault] = {
     "sparsemax_of_summed_sums": Fault(
         "sparsemax takes its threshold from the sum of all cumulative sums in the support",
-        _with_activation("sparsemax", sparsemax_of_summed_sums),
+        with_activation("sparsemax", sparsemax_of_summed_sums),
     ),
 }

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from dataclasses import dataclass, replace
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from conformance.divergences import Divergence
 from conformance.documented import Figures
 from conformance.expected import expected_outputs
 from conformance.observation import Environment, Observation, Summary, SummaryRow
-from conformance.subject import Subject
+from conformance.subject import Subject, UnreadableSummaryError
 from reference_impl import Estimate, parameter_count
 
 CONFORMS = "conforms"
@@ -56,7 +56,12 @@ class Judgement:
     @property
     def agrees(self) -> bool:
         """Whether the subject is right."""
-        return self.raised is None and all(check.agrees for check in self.checks) and self.ratio <= 1.0
+        return self.raised is None and all(answer.agrees for answer in self.answers)
+
+    @property
+    def answers(self) -> Tuple[Union[Check, Comparison], ...]:
+        """Everything that was asked."""
+        return (*self.checks, *self.comparisons)
 
     @property
     def ratio(self) -> float:
@@ -87,13 +92,15 @@ def judge(
     record = next((record for record in register if record.covers(case, subject.versions)), None)
     try:
         observation = subject.observe(case, data)
+    except UnreadableSummaryError:
+        raise
     except Exception as error:  # whatever Keras raises is what it did with the case
         surprise = record.surprise_raised(error) if record else ""
         return Judgement(case, subject.environment, raised=error, record=record, surprise=surprise)
     expected = expected_outputs(promised, data)
     checks = tuple(_checks(promised, subject, data, expected, observation))
     if figures:
-        checks += _documented(figures, observation)
+        checks += _documented(figures, subject, promised, observation)
     comparisons = tuple(
         compare(name, estimate, actual)
         for (name, estimate), actual in zip(expected.items(), observation.outputs)
@@ -102,7 +109,8 @@ def judge(
     judgement = Judgement(case, subject.environment, checks, comparisons)
     if record is None:
         return judgement
-    surprise = record.surprise_returned(promised, data, observation.outputs, judgement.agrees)
+    wrong = [check.question for check in checks if not check.agrees]
+    surprise = record.surprise_returned(promised, data, observation.outputs, judgement.agrees, wrong)
     return Judgement(case, subject.environment, checks, comparisons, record=record, surprise=surprise)
 
 
@@ -124,12 +132,13 @@ def _checks(
     ]
 
 
-def _documented(figures: Figures, observation: Observation) -> Tuple[Check, ...]:
-    rows = observation.summary.rows
+def _documented(figures: Figures, subject: Subject, case: Case, observation: Observation) -> Tuple[Check, ...]:
+    names = [subject.class_name(layer) for layer in case.model.layers]  # a layer of one's own has its own name
+    rows = tuple(replace(row, layer=name) for row, name in zip(figures.rows, names))
     return (
         Check("documented parameters", figures.parameters, observation.parameters),
         Check("documented shapes", list(figures.outputs), [output.shape for output in observation.outputs]),
-        Check("documented summary", figures.rows, rows),
+        Check("documented summary", rows, observation.summary.rows),
     )
 
 

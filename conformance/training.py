@@ -16,7 +16,7 @@ from conformance.judge import Check, Judgement
 from conformance.subject import Subject
 from reference_impl import Estimate, Model, estimate, exact
 from reference_impl.losses import mean_squared_error
-from reference_impl.rounding import COPIES, Exact
+from reference_impl.rounding import COPIES, Rounding
 from reference_impl.types import Array
 
 DTYPE = "float32"
@@ -36,16 +36,21 @@ def judge_training(program: Training, subject: Subject) -> Judgement:
         trained = subject.train(case, program, data, y)
     except Exception as error:  # whatever Keras raises is what it did with the program
         return Judgement(case, subject.environment, raised=error)
-    shown = replace(case, batch=len(x[::EVERY]))
-    predicted = expected_outputs(shown, Data(x[::EVERY], trained.weights, []))["output"]
-    loss = last_epoch_loss(case, program, x, y, trained.last_epoch_weights)
     figures = program.figures
     checks = (
         Check("documented windows", figures.windows, len(x)),
         Check("documented parameters", figures.parameters, trained.parameters),
         Check("documented output", figures.output, trained.predictions.shape),
         Check("epochs", program.epochs, len(trained.losses)),
+        Check("batches of the last epoch", -(-len(x) // program.batch_size), len(trained.last_epoch_weights)),
+        Check("weights moved", True, all((old != new).any() for old, new in zip(data.weights, trained.weights))),
+        Check("loss fell", True, trained.losses[-1] < trained.losses[0]),
     )
+    if not all(check.agrees for check in checks):
+        return Judgement(case, subject.environment, checks)
+    shown = replace(case, batch=len(x[::EVERY]))
+    predicted = expected_outputs(shown, Data(x[::EVERY], trained.weights, []))["output"]
+    loss = last_epoch_loss(case, program, x, y, trained.last_epoch_weights)
     comparisons = (
         compare("predictions", predicted, trained.predictions[::EVERY]),
         compare("last epoch's loss", loss, np.array(trained.losses[-1:])),
@@ -76,7 +81,7 @@ def last_epoch_loss(case: Case, program: Training, x: Array, y: Array, weights: 
     batches = [slice(start, start + program.batch_size) for start in starts]
     total = sum(_squares(case, x[own], y[own], met).sum() for own, met in zip(batches, weights))
 
-    def compute(tile: Callable[[Array], Array], fl: Exact) -> List[Array]:
+    def compute(tile: Callable[[Array], Array], fl: Rounding) -> List[Array]:
         squares = _squares(case, tile(x[batches[0]]), tile(y[batches[0]]), weights[0], fl)
         return [fl(squares.reshape((COPIES + 1, -1)).mean(axis=1))]
 
@@ -84,7 +89,7 @@ def last_epoch_loss(case: Case, program: Training, x: Array, y: Array, weights: 
     return Estimate(np.array([total / y.size]), first.tolerance)
 
 
-def _squares(case: Case, x: Array, y: Array, weights: List[Array], fl: Exact = exact) -> Array:
+def _squares(case: Case, x: Array, y: Array, weights: List[Array], fl: Rounding = exact) -> Array:
     """The squared errors of the model with these weights."""
     (predicted,) = case.model(x.astype(np.float64), [w.astype(np.float64) for w in weights], fl=fl)
     return mean_squared_error(y.astype(np.float64), predicted, fl)

@@ -12,66 +12,66 @@ from typing import Callable, Dict, Union
 
 import numpy as np
 
-from reference_impl.rounding import Exact
+from reference_impl.rounding import Rounding
 from reference_impl.types import Array
 
-Function = Callable[[Array, Exact], Array]
+Function = Callable[[Array, Rounding], Array]
 
 #: What the arguments ``activation`` and ``recurrent_activation`` take: a name, None (linear) or a function of an array.
 Activation = Union[str, None, Callable[[Array], Array]]
 
 
-def linear(x: Array, fl: Exact) -> Array:
+def linear(x: Array, fl: Rounding) -> Array:
     return x
 
 
-def sigmoid(x: Array, fl: Exact) -> Array:
+def sigmoid(x: Array, fl: Rounding) -> Array:
     """σ(x) = 1 / (1 + e⁻ˣ)."""
     with np.errstate(over="ignore"):  # e⁻ˣ = inf gives the right limit, 0
         return fl.elementary(1.0 / (1.0 + np.exp(-x)))
 
 
-def tanh(x: Array, fl: Exact) -> Array:
+def tanh(x: Array, fl: Rounding) -> Array:
     return fl.elementary(np.tanh(x))
 
 
-def hard_sigmoid(x: Array, fl: Exact) -> Array:
+def hard_sigmoid(x: Array, fl: Rounding) -> Array:
     """min(max(x/6 + 1/2, 0), 1), as Keras 3 documents it."""
     return np.clip(fl(fl(x / 6.0) + 0.5), 0.0, 1.0)
 
 
-def hard_sigmoid_keras2(x: Array, fl: Exact) -> Array:
+def hard_sigmoid_keras2(x: Array, fl: Rounding) -> Array:
     """min(max(0.2·x + 1/2, 0), 1), as Keras 1 and 2 document it."""
     return np.clip(fl(fl(0.2 * x) + 0.5), 0.0, 1.0)
 
 
-def exponential(x: Array, fl: Exact) -> Array:
+def exponential(x: Array, fl: Rounding) -> Array:
     return fl.elementary(np.exp(x))
 
 
-def softplus(x: Array, fl: Exact) -> Array:
+def softplus(x: Array, fl: Rounding) -> Array:
     """log(1 + eˣ)."""
     return fl.elementary(np.logaddexp(0.0, x))
 
 
-def softsign(x: Array, fl: Exact) -> Array:
+def softsign(x: Array, fl: Rounding) -> Array:
     """X / (1 + |x|)."""
     return fl(x / fl(1.0 + np.abs(x)))
 
 
-def softmax(x: Array, fl: Exact) -> Array:
+def softmax(x: Array, fl: Rounding) -> Array:
     """eˣ / Σ eˣ over the last axis, the units."""
     powers = fl.elementary(np.exp(fl(x - x.max(axis=-1, keepdims=True))))
     return fl(powers / fl(powers.sum(axis=-1, keepdims=True)))
 
 
-def log_softmax(x: Array, fl: Exact) -> Array:
+def log_softmax(x: Array, fl: Rounding) -> Array:
     """X - log Σ eˣ over the last axis, the units."""
     shifted = fl(x - x.max(axis=-1, keepdims=True))
     return fl(shifted - fl.elementary(np.log(fl.elementary(np.exp(shifted).sum(axis=-1, keepdims=True)))))
 
 
-def sparsemax(x: Array, fl: Exact) -> Array:
+def sparsemax(x: Array, fl: Rounding) -> Array:
     """The Euclidean projection of x onto the probability simplex (Martins and Astudillo, 2016), over the units."""
     descending = -np.sort(-x, axis=-1)
     rank = np.arange(1, x.shape[-1] + 1)
@@ -81,25 +81,25 @@ def sparsemax(x: Array, fl: Exact) -> Array:
     return np.maximum(fl(x - threshold), 0.0)
 
 
-def relu(x: Array, fl: Exact) -> Array:
+def relu(x: Array, fl: Rounding) -> Array:
     return np.maximum(x, 0.0)
 
 
-def relu6(x: Array, fl: Exact) -> Array:
+def relu6(x: Array, fl: Rounding) -> Array:
     return np.clip(x, 0.0, 6.0)
 
 
-def leaky_relu(x: Array, fl: Exact) -> Array:
+def leaky_relu(x: Array, fl: Rounding) -> Array:
     """x, or 0.2·x where x < 0."""
     return np.where(x < 0.0, fl(0.2 * x), x)
 
 
-def elu(x: Array, fl: Exact) -> Array:
+def elu(x: Array, fl: Rounding) -> Array:
     """x, or eˣ - 1 where x < 0; celu with α = 1 is the same function."""
     return np.where(x < 0.0, _exp_minus_one(x, fl), x)
 
 
-def _exp_minus_one(x: Array, fl: Exact) -> Array:
+def _exp_minus_one(x: Array, fl: Rounding) -> Array:
     return fl(fl.elementary(np.exp(np.minimum(x, 0.0))) - 1.0)
 
 
@@ -108,22 +108,22 @@ SELU_ALPHA = 1.6732632423543772848170429916717
 SELU_SCALE = 1.0507009873554804934193349852946
 
 
-def selu(x: Array, fl: Exact) -> Array:
+def selu(x: Array, fl: Rounding) -> Array:
     """1.0507·x, or 1.0507·1.6733·(eˣ - 1) where x < 0."""
     return fl(SELU_SCALE * np.where(x < 0.0, fl(SELU_ALPHA * _exp_minus_one(x, fl)), x))
 
 
-def silu(x: Array, fl: Exact) -> Array:
+def silu(x: Array, fl: Rounding) -> Array:
     """x·σ(x), also called swish."""
     return fl(x * sigmoid(x, fl))
 
 
-def hard_silu(x: Array, fl: Exact) -> Array:
+def hard_silu(x: Array, fl: Rounding) -> Array:
     """x·hard_sigmoid(x), also called hard_swish."""
     return fl(x * hard_sigmoid(x, fl))
 
 
-def gelu(x: Array, fl: Exact) -> Array:
+def gelu(x: Array, fl: Rounding) -> Array:
     """x·Φ(x) with the normal distribution function Φ (Hendrycks and Gimpel, 2016), not its tanh approximation."""
     return fl(x * fl(0.5 * fl(1.0 + fl.elementary(_erf(fl(x / sqrt(2.0)))))))
 
@@ -131,47 +131,47 @@ def gelu(x: Array, fl: Exact) -> Array:
 _erf = np.vectorize(erf, otypes=[np.float64])  # NumPy has none
 
 
-def mish(x: Array, fl: Exact) -> Array:
+def mish(x: Array, fl: Rounding) -> Array:
     """x·tanh(log(1 + eˣ))."""
     return fl(x * tanh(softplus(x, fl), fl))
 
 
-def log_sigmoid(x: Array, fl: Exact) -> Array:
+def log_sigmoid(x: Array, fl: Rounding) -> Array:
     """Log σ(x) = -log(1 + e⁻ˣ)."""
     return -softplus(-x, fl)
 
 
-def squareplus(x: Array, fl: Exact) -> Array:
+def squareplus(x: Array, fl: Rounding) -> Array:
     """(x + √(x² + 4)) / 2."""
     return fl(0.5 * fl(x + fl(np.sqrt(fl(fl(np.square(x)) + 4.0)))))
 
 
-def sparse_plus(x: Array, fl: Exact) -> Array:
+def sparse_plus(x: Array, fl: Rounding) -> Array:
     """0 for x ≤ -1, x for x ≥ 1, (x + 1)² / 4 between."""
     between = fl(0.25 * fl(np.square(fl(x + 1.0))))
     return np.where(x <= -1.0, 0.0, np.where(x >= 1.0, x, between))
 
 
-def sparse_sigmoid(x: Array, fl: Exact) -> Array:
+def sparse_sigmoid(x: Array, fl: Rounding) -> Array:
     """0 for x ≤ -1, 1 for x ≥ 1, (x + 1) / 2 between."""
     return np.clip(fl(0.5 * fl(x + 1.0)), 0.0, 1.0)
 
 
-def hard_tanh(x: Array, fl: Exact) -> Array:
+def hard_tanh(x: Array, fl: Rounding) -> Array:
     return np.clip(x, -1.0, 1.0)
 
 
-def tanh_shrink(x: Array, fl: Exact) -> Array:
+def tanh_shrink(x: Array, fl: Rounding) -> Array:
     """X - tanh(x)."""
     return fl(x - tanh(x, fl))
 
 
-def hard_shrink(x: Array, fl: Exact) -> Array:
+def hard_shrink(x: Array, fl: Rounding) -> Array:
     """X where |x| > 1/2, else 0."""
     return np.where(np.abs(x) > 0.5, x, 0.0)
 
 
-def soft_shrink(x: Array, fl: Exact) -> Array:
+def soft_shrink(x: Array, fl: Rounding) -> Array:
     """X moved towards 0 by 1/2, and 0 where |x| ≤ 1/2."""
     return np.where(np.abs(x) > 0.5, fl(x - 0.5 * np.sign(x)), 0.0)
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from reference_impl import activations
 from reference_impl.activations import Activation
-from reference_impl.rounding import Exact, exact
+from reference_impl.rounding import Rounding, exact
 from reference_impl.scan import initial_states, scan
 from reference_impl.step import lstm_step
 from reference_impl.types import Array, Shape
@@ -52,7 +52,7 @@ class LSTM:
         weights: Sequence[Array],
         initial_state: Sequence[Array] = (),
         mask: Optional[Array] = None,
-        fl: Exact = exact,
+        fl: Rounding = exact,
     ) -> Arrays:
         """The output, (batch, T, u) or (batch, u), and with ``return_state`` h and c, each (batch, u).
 
@@ -71,7 +71,7 @@ class LSTM:
 
 
 #: How Bidirectional joins the outputs of its halves; ``None`` returns both.
-MERGE_MODES: Dict[Optional[str], Callable[[Array, Array, Exact], Arrays]] = {
+MERGE_MODES: Dict[Optional[str], Callable[[Array, Array, Rounding], Arrays]] = {
     "concat": lambda forward, backward, fl: (np.concatenate([forward, backward], axis=-1),),
     "sum": lambda forward, backward, fl: (fl(forward + backward),),
     "mul": lambda forward, backward, fl: (fl(forward * backward),),
@@ -117,7 +117,7 @@ class Bidirectional:
         weights: Sequence[Array],
         initial_state: Sequence[Array] = (),
         mask: Optional[Array] = None,
-        fl: Exact = exact,
+        fl: Rounding = exact,
     ) -> Arrays:
         """The merged output (or both, with ``merge_mode=None``), then with ``return_state`` h and c of each half.
 
@@ -147,7 +147,7 @@ class Dense:
         """Name and shape of the one array the layer returns."""
         return {"output": (*input_shape[:-1], self.units)}
 
-    def __call__(self, x: Array, weights: Sequence[Array], fl: Exact = exact) -> Arrays:
+    def __call__(self, x: Array, weights: Sequence[Array], fl: Rounding = exact) -> Arrays:
         """X is (batch, ..., d); the one array returned is (batch, ..., units)."""
         kernel, *bias = weights
         z = fl.matmul(x, kernel)
@@ -169,7 +169,7 @@ class TimeDistributed:
         """Name and shape of the one array the layer returns."""
         return self.layer.output_shapes(input_shape)
 
-    def __call__(self, x: Array, weights: Sequence[Array], fl: Exact = exact) -> Arrays:
+    def __call__(self, x: Array, weights: Sequence[Array], fl: Rounding = exact) -> Arrays:
         """X is (batch, T, d); the one array returned is (batch, T, units)."""
         steps = [self.layer(x[:, t], weights, fl)[0] for t in range(x.shape[1])]
         return (np.stack(steps, axis=1),)

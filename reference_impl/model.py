@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Dict, List, Optional, Sequence, Tuple, Union
 
 from reference_impl.layers import LSTM, Arrays, Bidirectional, Dense, TimeDistributed
-from reference_impl.rounding import Exact, exact
+from reference_impl.rounding import Rounding, exact
 from reference_impl.types import Array, Shape
 
 Layer = Union[LSTM, Bidirectional, Dense, TimeDistributed]
@@ -40,7 +40,7 @@ class Model:
         weights: Sequence[Array],
         initial_state: Sequence[Array] = (),
         mask: Optional[Array] = None,
-        fl: Exact = exact,
+        fl: Rounding = exact,
     ) -> Arrays:
         """What the last layer returns for x (batch, T, d).
 

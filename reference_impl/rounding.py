@@ -41,8 +41,8 @@ FORMATS: Dict[str, Format] = {
 }
 
 
-class Exact:
-    """Rounds nothing: the float64 result is the expected value."""
+class Rounding:
+    """The hook. This one rounds nothing: the float64 result is the expected value."""
 
     def __call__(self, value: Array) -> Array:
         return value
@@ -57,11 +57,14 @@ class Exact:
         return product
 
 
-exact = Exact()
+exact = Rounding()
 
 
-class MonteCarlo(Exact):
+class MonteCarlo(Rounding):
     """Perturbs each result as a format with unit roundoff u would.
+
+    In float64, where 1 + u is not representable, the perturbed results are themselves rounded to neighbours: the
+    spread is then right to within a factor of 2.
 
     The first axis of every array holds the exact run and then its ``copies``, so that all are one evaluation.
     """
@@ -125,7 +128,7 @@ class Estimate:
 
 #: A computation on a batch: it passes each array that has a batch axis through ``tile``, gives ``fl`` to the reference,
 #: and returns arrays whose first axis is the batch, or a multiple or divisor of it that keeps the copies apart.
-Computation = Callable[[Callable[[Array], Array], Exact], Sequence[Array]]
+Computation = Callable[[Callable[[Array], Array], Rounding], Sequence[Array]]
 
 
 def copies_for(elements: int) -> int:

@@ -7,7 +7,7 @@ from typing import Sequence, Tuple
 import numpy as np
 
 from reference_impl.activations import Function
-from reference_impl.rounding import Exact, exact
+from reference_impl.rounding import Rounding, exact
 from reference_impl.types import Array
 from reference_impl.weights import split_gates
 
@@ -19,7 +19,7 @@ def lstm_step(
     weights: Sequence[Array],
     activation: Function,
     recurrent_activation: Function,
-    fl: Exact = exact,
+    fl: Rounding = exact,
 ) -> Tuple[Array, Array]:
     """Advance the output h and the carry c by one step.
 

@@ -1,4 +1,4 @@
-"""A failing case in the terminal: the whole story in some twenty lines of at most 100 columns."""
+"""A failing case in the terminal: the whole story in some twenty lines of at most 100 columns, and how to rerun it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,14 @@ WIDTH = 100
 LABEL = 10
 
 #: Settings that change what the subject computes; a command that reruns a case must repeat them.
-SETTINGS = ("TF_USE_LEGACY_KERAS", "KERAS_BACKEND", "TF_ENABLE_ONEDNN_OPTS", "TF_XLA_FLAGS", "CUDA_VISIBLE_DEVICES")
+SETTINGS = (
+    "PYTHONPATH",
+    "TF_USE_LEGACY_KERAS",
+    "KERAS_BACKEND",
+    "TF_ENABLE_ONEDNN_OPTS",
+    "TF_XLA_FLAGS",
+    "CUDA_VISIBLE_DEVICES",
+)
 
 
 def rerun_command(node: str, options: Tuple[str, ...] = ()) -> str:
@@ -84,7 +91,7 @@ def _body(judgement: Judgement, rerun: str) -> Iterator[str]:
             yield from _entry("differs", f"{check.question}: expected {check.expected}, actual {check.actual}")
     wrong = sorted((c for c in judgement.comparisons if not c.agrees), key=lambda c: -c.ratio)
     for comparison in wrong[:1]:
-        yield from _block("differs", [f"{_extent(comparison)}, the worst:", *_worst(comparison)])
+        yield from _block("differs", [f"{_extent(comparison)}, ratio {comparison.ratio:.3g}", *_worst(comparison)])
     for comparison in wrong[1:]:
         yield from _block("differs", [f"{_extent(comparison)}, ratio {comparison.ratio:.3g}, {_first(comparison)}"])
     yield _label("rerun") + rerun
@@ -101,7 +108,7 @@ def _answer(check: Check) -> str:
 
 
 def _extent(comparison: Comparison) -> str:
-    return f"{comparison.name}: {comparison.count} of {comparison.expected.size} elements over tolerance"
+    return f"{comparison.name}: {comparison.count} of {comparison.expected.size} elements"
 
 
 def _worst(comparison: Comparison) -> List[str]:
@@ -120,7 +127,7 @@ def _first(comparison: Comparison) -> str:
 
 
 def _place(index: Tuple[int, ...]) -> str:
-    names = ("batch row", "time step", "unit") if len(index) == 3 else ("batch row", "unit")
+    names = {1: ("element",), 2: ("batch row", "unit"), 3: ("batch row", "time step", "unit")}[len(index)]
     return f"[{', '.join(f'{name} {i}' for name, i in zip(names, index))}]"
 
 

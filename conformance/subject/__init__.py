@@ -2,5 +2,6 @@
 
 from conformance.subject.adapter import Subject
 from conformance.subject.load import FLAVOURS, SubjectError, load
+from conformance.subject.summary import UnreadableSummaryError
 
-__all__ = ["FLAVOURS", "Subject", "SubjectError", "load"]
+__all__ = ["FLAVOURS", "Subject", "SubjectError", "UnreadableSummaryError", "load"]

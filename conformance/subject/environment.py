@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import platform
-from importlib import metadata
 from typing import Any
 
 import numpy as np
@@ -13,8 +12,9 @@ from conformance.observation import Environment
 
 
 def keras_version(keras: Any) -> str:
-    """The version of a Keras module; ``tensorflow.keras`` of TF 2.13 to 2.15 does not say, its package does."""
-    version = getattr(keras, "__version__", None) or metadata.version("keras")
+    """The version of a Keras module; where ``tensorflow.keras`` does not say, the package its layers come from does."""
+    package = keras.layers.LSTM.__module__.partition(".")[0]
+    version = getattr(keras, "__version__", None) or importlib.import_module(package).__version__
     return str(version).partition("-")[0]  # TF 2.2 says 2.3.0-tf
 
 
@@ -37,7 +37,10 @@ def describe(flavour: str, version: str, keras: Any, lstm_path: str) -> Environm
 
 def _device(tensorflow: Any) -> str:
     accelerators = [d.name for d in tensorflow.config.list_physical_devices() if "CPU" not in d.device_type]
-    return ", ".join(accelerators) or f"CPU {platform.machine()}"
+    if not accelerators:
+        return f"CPU {platform.machine()}"
+    tf32 = "on" if tensorflow.config.experimental.tensor_float_32_execution_enabled() else "off"
+    return f"{', '.join(accelerators)}, TF32 {tf32}"
 
 
 def _threads(tensorflow: Any) -> str:

@@ -36,9 +36,10 @@ def load(flavour: str, lstm: Optional[str] = None) -> Subject:
     try:
         with _chatter_to_log():
             keras = _import_keras(flavour)
-    except ImportError as error:
-        what = f"{error.name} is not installed" if isinstance(error, ModuleNotFoundError) else _one_line(error)
-        raise SubjectError(f"--keras {flavour}: {what} ({FLAVOURS[flavour]})") from error
+    except ModuleNotFoundError as error:
+        raise SubjectError(f"--keras {flavour}: {error.name} is not installed ({FLAVOURS[flavour]})") from error
+    except Exception as error:  # a broken installation fails in many ways
+        raise SubjectError(f"--keras {flavour}: cannot be imported: {_one_line(error)}") from error
     return Subject(flavour, keras, _import_class(lstm) if lstm else None, lstm or "")
 
 
@@ -70,10 +71,13 @@ def _chatter_to_log() -> Iterator[None]:
 def _import_class(path: str) -> Any:
     module, _, name = path.partition(":")
     try:
-        return getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
+        layer = getattr(importlib.import_module(module), name)
+    except Exception as error:  # the module is the user's and may fail in any way
         raise SubjectError(f"--lstm: no class {path!r}, expected package.module:Class ({_one_line(error)})") from error
+    if not isinstance(layer, type):
+        raise SubjectError(f"--lstm: {path!r} is not a class")
+    return layer
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -1,29 +1,39 @@
 """Reading the table that ``model.summary()`` prints.
 
-Keras 2 sets the columns under their titles, Keras 3 draws boxes; both let a cell run over several lines.
+Keras 2 sets the columns under their titles, Keras 3 draws boxes; a list of shapes may run over several lines.
 """
 
 from __future__ import annotations
 
 import ast
+import os
 import re
 from typing import Any, List, Optional, Tuple
+from unittest import mock
 
 from conformance.observation import Summary, SummaryRow
 from reference_impl.types import Shape
 
 TITLES = ("Layer (type)", "Output Shape", "Param #", "Connected to")
 
-#: Keras 2 cuts or wraps cells in its own width of 65, Keras 3 crops the table of any width but its own 80.
-WIDTH_KERAS_2 = 500
+#: Wide enough for no cell to be cut. Keras 3 also crops the table to the width of the terminal, told by COLUMNS.
+WIDTH = 500
 
 
-def read_summary(model: Any, generation: int) -> Summary:
-    """Call ``model.summary()`` and read what it prints."""
+class UnreadableSummaryError(Exception):
+    """``model.summary()`` prints what this module cannot read: the harness is at fault, or the subject strange."""
+
+
+def read_summary(model: Any) -> Summary:
+    """Call ``model.summary()`` and read what it prints. Raises UnreadableSummaryError."""
     lines: List[str] = []
-    width = {"line_length": WIDTH_KERAS_2} if generation == 2 else {}
-    model.summary(print_fn=lambda text, **_: lines.append(text), **width)
-    return parse_summary("\n".join(lines))
+    with mock.patch.dict(os.environ, COLUMNS=str(WIDTH + 20)):
+        model.summary(line_length=WIDTH, print_fn=lambda text, **_: lines.append(text))
+    text = "\n".join(lines)
+    try:
+        return parse_summary(text)
+    except (SyntaxError, TypeError, ValueError, StopIteration, IndexError) as error:
+        raise UnreadableSummaryError(text) from error
 
 
 def parse_summary(text: str) -> Summary:

@@ -1,11 +1,17 @@
 """The catalogue and the register hang together."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
 from conformance import catalogue
+from conformance.compare import compare
+from conformance.data import draw
 from conformance.divergences import load_register
 from conformance.documented import load_documents
-from reference_impl import parameter_count
+from conformance.expected import expected_outputs
+from reference_impl import activations, parameter_count
 
 CASES = [
     *(case for kind in catalogue.KINDS for case in catalogue.grid(kind)),
@@ -23,6 +29,26 @@ def test_ids_are_unique():
 def test_every_record_covers_a_case(record):
     for some in record.cases:
         assert any(all(value in case.options.get(name, ()) for name, value in some.items()) for case in CASES), some
+
+
+@pytest.mark.parametrize("argument", ["activation", "recurrent_activation"])
+@pytest.mark.parametrize("name", [name for name in catalogue.ACTIVATIONS if name])
+def test_activations_are_told_apart(name, argument):
+    """Some case of each activation is a hundred tolerances away from every other function."""
+    cases = [c for c in catalogue.options() if c.id.startswith(f"{argument}-") and c.options[argument] == {str(name)}]
+    held = [(case, data, expected_outputs(case, data)) for case, data in ((case, draw(case)) for case in cases)]
+    for other in set(activations.FUNCTIONS.values()) - {activations.get(name)}:
+        distance = max(_distance(case, data, expected, argument, other) for case, data, expected in held)
+        assert distance > 100, f"{name} passes for {other.__name__}"
+
+
+def _distance(case, data, expected, argument, other):
+    """How many tolerances away the case is with another function."""
+    (layer,) = case.model.layers
+    wrong = replace(layer, **{argument: other.__name__})
+    with np.errstate(all="ignore"):
+        outputs = wrong(data.x.astype("float64"), [weight.astype("float64") for weight in data.weights])
+    return max(compare(name, e, actual).ratio for (name, e), actual in zip(expected.items(), outputs))
 
 
 @pytest.mark.parametrize("document", load_documents(), ids=lambda document: document.title[:40])

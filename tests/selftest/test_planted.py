@@ -6,6 +6,7 @@ import pytest
 
 from conformance import catalogue
 from conformance.divergences import Divergence
+from conformance.documented import load_documents
 from conformance.judge import judge
 from conformance.report.terminal import render
 from conformance.subject import Subject
@@ -119,10 +120,49 @@ def test_a_known_divergence_is_strict(subject, plant):
     )
 
 
+def test_a_record_excuses_nothing_but_the_values(plant):
+    """A subject with the fault on record that is wrong elsewhere too is not excused."""
+    judgement = judge(SINGLE, plant(flat), [record(fault="sparsemax_of_summed_sums")])
+    assert judgement.verdict == "diverges"
+    assert judgement.surprise.startswith("wrong ")
+    assert judgement.surprise.endswith("shapes, of which the record does not speak")
+
+
+def test_an_exception_on_record_must_say_so(plant):
+    said = record(raises="RuntimeError", saying="no kernel for this device")
+    assert judge(SINGLE, plant(failing), [said]).verdict == "known divergence"
+    other = record(raises="RuntimeError", saying="out of memory")
+    assert (
+        judge(SINGLE, plant(failing), [other]).surprise
+        == "raised RuntimeError, on record is RuntimeError out of memory"
+    )
+
+
+def test_an_honest_layer_of_another_name_conforms(subject):
+    """A subclass that changes nothing is right, in the documented examples too."""
+
+    class AnLSTMOfMyOwnWithAVeryLongName(subject.keras.layers.LSTM):
+        pass
+
+    own = Subject(subject.flavour, subject.keras, AnLSTMOfMyOwnWithAVeryLongName, "mine:AnLSTM")
+    for document in load_documents():
+        for example in document.example:
+            if "Bidirectional" not in example.case.options["layer"]:  # which clones registered classes only
+                judgement = judge(example.case, own, figures=example.figures)
+                assert judgement.verdict == "conforms", render(judgement, "")
+
+
+def test_a_narrow_terminal_changes_no_verdict(subject, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    case = next(case for case in catalogue.options() if case.id == "stack2-functional-B2-T7-D4-U3-initial_state")
+    judgement = judge(case, subject)
+    assert judgement.verdict == "conforms", render(judgement, "")
+
+
 def test_a_record_of_other_versions_or_options_does_not_cover(plant):
     other = [
         replace(record(raises="RuntimeError"), versions={"keras": "<2"}),
         replace(record(raises="RuntimeError"), cases=[{"layer": "Bidirectional"}]),
-        replace(record(raises="RuntimeError"), versions={"torch": ">1"}),
+        replace(record(raises="RuntimeError"), versions={"tensorflow": "<2"}),
     ]
     assert judge(SINGLE, plant(failing), other).verdict == "diverges"
