@@ -50,7 +50,7 @@ KINKED = (
     "sparse_plus",
     "sparse_sigmoid",
 )
-WIDE = 8.0
+WIDE = 16.0
 
 #: What a layer returns, by the arguments that say so.
 RETURNS: Dict[str, Dict[str, Any]] = {
