@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import Any, Callable, Dict, Iterator, Set, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Set
 
 from reference_impl import LSTM, Bidirectional, Model
 from reference_impl.model import Layer
@@ -49,15 +49,14 @@ class Case:
         return (self.batch, self.steps, self.features)
 
     @property
-    def options(self) -> Dict[str, Set[str]]:
-        """Each argument of the case and its layers with the values it takes, as text; "layer" has the classes."""
-        options: Dict[str, Set[str]] = {}
-        for layer in self.model.layers:
-            for name, value in _arguments(layer):
-                options.setdefault(name, set()).add(value)
-        for name in ("api", "mode", "dtype", "initial_state"):
-            options[name] = {str(getattr(self, name))}
-        return options
+    def options(self) -> List[Dict[str, Set[str]]]:
+        """For each layer its arguments and the case's, as text; "layer" has its class and that of a wrapped one."""
+        common = {name: {str(getattr(self, name))} for name in ("api", "mode", "dtype", "initial_state")}
+        return [{**common, **_arguments(layer)} for layer in self.model.layers]
+
+    def has(self, some: Mapping[str, str]) -> bool:
+        """Whether one layer of the case has all these options."""
+        return any(all(value in own.get(name, ()) for name, value in some.items()) for own in self.options)
 
 
 def map_lstms(model: Model, change: Callable[[LSTM], LSTM]) -> Model:
@@ -71,11 +70,7 @@ def map_lstms(model: Model, change: Callable[[LSTM], LSTM]) -> Model:
     return Model(tuple(changed(layer) for layer in model.layers))
 
 
-def _arguments(layer: Any) -> Iterator[Tuple[str, str]]:
-    yield "layer", type(layer).__name__
-    for field in fields(layer):
-        value = getattr(layer, field.name)
-        if field.name == "layer":
-            yield from _arguments(value)
-        else:
-            yield field.name, str(value)
+def _arguments(layer: Any) -> Dict[str, Set[str]]:
+    arguments = {field.name: {str(getattr(layer, field.name))} for field in fields(layer) if field.name != "layer"}
+    inner = _arguments(layer.layer) if hasattr(layer, "layer") else {"layer": set()}
+    return {**inner, **arguments, "layer": {type(layer).__name__} | inner["layer"]}

@@ -26,7 +26,7 @@ class Divergence:
     """One departure of some versions from the specification.
 
     ``versions`` maps "keras" and "tensorflow" to PEP 440 specifiers that must all hold; ``cases`` lists sets of options
-    of which one must hold (see ``Case.options``). The signature is either ``raises``, an exception's type, with
+    of which one must hold (see ``Case.has``). The signature is either ``raises``, an exception's type, with
     ``saying``, a part of its text, or ``fault``, the named wrong LSTM whose numbers the subject returns. ``program`` is
     the smallest program that shows it: it ends in an AssertionError or in the exception it is about.
     """
@@ -54,10 +54,7 @@ class Divergence:
 
     def covers(self, case: Case, versions: Mapping[str, str]) -> bool:
         """Whether this record speaks of the case in a subject of these versions."""
-        options = case.options
-        return self.concerns(versions) and any(
-            all(value in options.get(name, ()) for name, value in some.items()) for some in self.cases
-        )
+        return self.concerns(versions) and any(case.has(some) for some in self.cases)
 
     def concerns(self, versions: Mapping[str, str]) -> bool:
         """Whether this record speaks of a subject of these versions."""
