@@ -23,23 +23,9 @@ from reference_impl.types import Array, Shape
 #: Keras 2 keeps the graphs of all models of a session and TensorFlow their kernels; beginning a session costs time.
 MODELS_A_SESSION = 16
 
-
 #: A build without one of these is wrong, not old.
-ACTIVATIONS_OF_EVERY_VERSION = frozenset(
-    [
-        "elu",
-        "exponential",
-        "hard_sigmoid",
-        "linear",
-        "relu",
-        "selu",
-        "sigmoid",
-        "softmax",
-        "softplus",
-        "softsign",
-        "tanh",
-    ]
-)
+ACTIVATIONS_OF_EVERY_VERSION = {"elu", "exponential", "hard_sigmoid", "linear", "relu", "selu"}
+ACTIVATIONS_OF_EVERY_VERSION |= {"sigmoid", "softmax", "softplus", "softsign", "tanh"}
 
 
 class Subject:
