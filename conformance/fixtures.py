@@ -25,11 +25,12 @@ class FixtureError(Exception):
 def read_toml(path: Path) -> Dict[str, Any]:
     """A TOML file as a dictionary. Raises FixtureError."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        content: Dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise FixtureError(f"{path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise FixtureError(f"{path}: {error}") from error
+    return content
 
 
 def read_records(path: Path, table: str, kind: Type[Record]) -> List[Record]:

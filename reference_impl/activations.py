@@ -26,9 +26,11 @@ def linear(x: Array, fl: Rounding) -> Array:
 
 
 def sigmoid(x: Array, fl: Rounding) -> Array:
-    """σ(x) = 1 / (1 + e⁻ˣ)."""
-    with np.errstate(over="ignore"):  # e⁻ˣ = inf gives the right limit, 0
-        return fl.elementary(1.0 / (1.0 + np.exp(-x)))
+    """σ(x) = 1 / (1 + e⁻ˣ) = (1 + tanh(x/2)) / 2.
+
+    The second form is how Eigen and XLA evaluate it, and why a small σ is off by a rounding of 1, not of itself.
+    """
+    return fl(0.5 * fl(1.0 + fl.elementary(np.tanh(0.5 * x))))
 
 
 def tanh(x: Array, fl: Rounding) -> Array:
