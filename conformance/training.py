@@ -16,7 +16,7 @@ from conformance.judge import Check, Judgement
 from conformance.subject import Subject
 from reference_impl import Estimate, Model, estimate, exact
 from reference_impl.losses import mean_squared_error
-from reference_impl.rounding import COPIES, Rounding
+from reference_impl.rounding import Rounding, copies_for
 from reference_impl.types import Array
 
 DTYPE = "float32"
@@ -83,9 +83,10 @@ def last_epoch_loss(case: Case, program: Training, x: Array, y: Array, weights: 
 
     def compute(tile: Callable[[Array], Array], fl: Rounding) -> List[Array]:
         squares = _squares(case, tile(x[batches[0]]), tile(y[batches[0]]), weights[0], fl)
-        return [fl(squares.reshape((COPIES + 1, -1)).mean(axis=1))]
+        return [fl(squares.reshape((copies + 1, -1)).mean(axis=1))]
 
-    (first,) = estimate(compute, case.dtype, seed(case.id), COPIES)
+    copies = copies_for(program.batch_size)
+    (first,) = estimate(compute, case.dtype, seed(case.id), copies)
     return Estimate(np.array([total / y.size]), first.tolerance)
 
 
