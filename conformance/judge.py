@@ -111,22 +111,27 @@ def judge(
         return judgement
     wrong = [check.question for check in checks if not check.agrees]
     surprise = record.surprise_returned(promised, data, observation.outputs, judgement.agrees, wrong)
-    return Judgement(case, subject.environment, checks, comparisons, record=record, surprise=surprise)
+    return replace(judgement, record=record, surprise=surprise)
 
 
 def _checks(
     case: Case, subject: Subject, data: Data, expected: Dict[str, Estimate], observation: Observation
 ) -> List[Check]:
-    weights = [item for layer in case.model.weight_shapes(case.features) for item in layer.items()]
-    symbolic = tuple(case.model.output_shapes((None, *case.input_shape[1:]))[-1].values())
+    layers = case.model.weight_shapes(case.features)
+    symbolic = case.model.output_shapes((None, *case.input_shape[1:]))
+    weights = [item for own in layers for item in own.items()]
     total = parameter_count(shape for _, shape in weights)
+    rows = tuple(
+        SummaryRow(subject.class_name(layer), tuple(shapes.values()), parameter_count(own.values()))
+        for layer, shapes, own in zip(case.model.layers, symbolic, layers)
+    )
     return [
         Check("weights", tuple(_keras_name(name) for name, _ in weights), observation.weight_names),
         Check("weight shapes", tuple(shape for _, shape in weights), observation.weight_shapes),
         Check("weights read back", True, _same(data.weights, observation.weights_read_back)),
         Check("parameters", total, observation.parameters),
-        Check("symbolic shapes", symbolic, observation.symbolic_shapes),
-        Check("summary", _summary(case, subject, total), observation.summary),
+        Check("symbolic shapes", tuple(symbolic[-1].values()), observation.symbolic_shapes),
+        Check("summary", Summary(rows, total, total, 0), observation.summary),
         Check("shapes", [e.value.shape for e in expected.values()], [a.shape for a in observation.outputs]),
         Check("dtypes", [case.dtype] * len(expected), [str(a.dtype) for a in observation.outputs]),
     ]
@@ -140,17 +145,6 @@ def _documented(figures: Figures, subject: Subject, case: Case, observation: Obs
         Check("documented shapes", list(figures.outputs), [output.shape for output in observation.outputs]),
         Check("documented summary", rows, observation.summary.rows),
     )
-
-
-def _summary(case: Case, subject: Subject, total: int) -> Summary:
-    """The rows and totals that ``model.summary()`` must show."""
-    shapes = case.model.output_shapes((None, *case.input_shape[1:]))
-    weights = case.model.weight_shapes(case.features)
-    rows = (
-        SummaryRow(subject.class_name(layer), tuple(output.values()), parameter_count(own.values()))
-        for layer, output, own in zip(case.model.layers, shapes, weights)
-    )
-    return Summary(tuple(rows), total, total, 0)
 
 
 def _keras_name(name: str) -> str:

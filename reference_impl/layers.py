@@ -148,7 +148,7 @@ class Dense:
         return {"output": (*input_shape[:-1], self.units)}
 
     def __call__(self, x: Array, weights: Sequence[Array], fl: Rounding = exact) -> Arrays:
-        """X is (batch, ..., d); the one array returned is (batch, ..., units)."""
+        """The one array returned is (batch, ..., units) for x (batch, ..., d)."""
         kernel, *bias = weights
         z = fl.matmul(x, kernel)
         for b in bias:
@@ -170,6 +170,6 @@ class TimeDistributed:
         return self.layer.output_shapes(input_shape)
 
     def __call__(self, x: Array, weights: Sequence[Array], fl: Rounding = exact) -> Arrays:
-        """X is (batch, T, d); the one array returned is (batch, T, units)."""
+        """The one array returned is (batch, T, units) for x (batch, T, d)."""
         steps = [self.layer(x[:, t], weights, fl)[0] for t in range(x.shape[1])]
         return (np.stack(steps, axis=1),)
