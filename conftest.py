@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import gc
-from typing import Callable, List, Optional, Tuple
+from typing import Callable, Iterator, List, Optional, Tuple
 
 import pytest
 from threadpoolctl import threadpool_limits
 
 from conformance.case import Case
+from conformance.covering import TIERS, frozen_ids
 from conformance.divergences import Divergence, load_register
 from conformance.documented import Figures, load_documents
 from conformance.fixtures import FixtureError
@@ -24,6 +25,7 @@ REGISTER = pytest.StashKey[Tuple[Divergence, ...]]()
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("conformance", "the Keras to judge")
     group.addoption("--keras", default=DEFAULT_KERAS, metavar="NAME", help=f"{', '.join(FLAVOURS)} [{DEFAULT_KERAS}]")
+    group.addoption("--tier", default="default", choices=TIERS, help=f"how many cases: {', '.join(TIERS)} [default]")
     group.addoption("--lstm", metavar="PACKAGE.MODULE:CLASS", help="a layer class to judge in place of Keras's LSTM")
 
 
@@ -39,6 +41,21 @@ def pytest_configure(config: pytest.Config) -> None:
     gc.freeze()  # collecting garbage need not look at the million objects that importing Keras leaves for good
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """The cases of the option space: those of the tier and of the smaller ones."""
+    if "case_id" in metafunc.fixturenames:
+        metafunc.parametrize("case_id", frozen_ids(metafunc.config.getoption("--tier")))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: List[pytest.Item]) -> None:
+    """The smoke tier is cases of the option space alone."""
+    if config.getoption("--tier") != "smoke":
+        return
+    smoke = [item for item in items if "case_id" in getattr(item, "fixturenames", ())]
+    config.hook.pytest_deselected(items=[item for item in items if item not in smoke])
+    items[:] = smoke
+
+
 def pytest_report_header(config: pytest.Config) -> List[str]:
     return config.stash[SUBJECT].environment.lines
 
@@ -48,6 +65,22 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     calls = [report for report in reports if getattr(report, "when", None) == "call"]
     for line in summarize([dict(report.user_properties) for report in calls]):
         terminalreporter.write_line(line)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """Turn a failure that is on record into a known divergence; a test that passes against the record fails."""
+    versions = item.config.stash[SUBJECT].versions
+    record = next((r for r in item.config.stash[REGISTER] if r.covers_test(item.name, versions)), None)
+    outcome = yield
+    if record is None or (outcome.excinfo and issubclass(outcome.excinfo[0], pytest.skip.Exception)):
+        return
+    error = outcome.excinfo[1] if outcome.excinfo else None
+    surprise = record.surprise_raised(error) if error else "conforms, against the record"
+    if surprise:
+        outcome.force_exception(pytest.fail.Exception(f"not as on record in {record.id}: {surprise}"))
+    else:
+        outcome.force_exception(pytest.xfail.Exception(f"known divergence {record.id}: {record.departs}"))
 
 
 @pytest.fixture(scope="session")

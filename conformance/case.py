@@ -3,19 +3,49 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import Any, Callable, Dict, List, Mapping, Set
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Sequence, Set, Tuple, TypeVar, Union
 
-from reference_impl import LSTM, Bidirectional, Model
-from reference_impl.model import Layer
+from conformance.masks import PATTERNS
+from reference_impl import Layer, Model, TimeDistributed
+from reference_impl.cells import Cell
+from reference_impl.layers import Dense, Embedding
 from reference_impl.types import Shape
 
-#: How the Keras model is put together. "input_shape" is Sequential with ``input_shape=`` on its first layer.
-APIS = ("sequential", "input_shape", "functional")
+#: How the Keras model is put together. "input_shape" is Sequential with ``input_shape=`` on its first layer, "layer"
+#: calls the layers one after another with no model around them.
+APIS = ("sequential", "input_shape", "functional", "subclass", "layer")
 
-#: How the model is run: ``model(x)``, or ``model.predict(x)``.
-MODES = ("call", "predict")
+#: How the model is run; ``conformance/subject/modes.py`` says what each is.
+MODES = (
+    "call",
+    "function",
+    "compiled",
+    "predict",
+    "predict_batches",
+    "predict_on_batch",
+    "run_eagerly",
+    "dataset",
+    "mirrored",
+)
 
-DTYPES = ("float32", "float64")
+#: Dtypes and mixed policies; a mixed one keeps float32 weights and computes in what it is called after.
+DTYPES = ("float32", "float64", "float16", "bfloat16", "mixed_float16", "mixed_bfloat16")
+
+#: What the inputs hold; ``conformance/data.py`` says what each is.
+VALUES = ("usual", "integers", "huge", "denormal", "infinite", "nan", "nan_masked")
+
+#: How many sequences TimeDistributed gives its layer for each row of the batch.
+SEQUENCES = 2
+
+Described = TypeVar("Described")
+
+
+@dataclass(frozen=True)
+class Call:
+    """One of the calls of a case: how many time steps its input has, and whether states are reset before it."""
+
+    steps: int
+    reset: bool = False
 
 
 @dataclass(frozen=True)
@@ -23,8 +53,10 @@ class Case:
     """A model, the size of its input and how it is built and run.
 
     The id is all that the drawn data depend on, so it never changes its meaning. ``initial_state`` gives the first
-    layer states of its own, as further inputs of a functional model; ``weight_scale`` is how much larger than usual the
-    drawn weights are.
+    layer states of its own, as further inputs of the model; ``weight_scale`` is how much larger than usual the drawn
+    weights are. ``mask`` names a pattern, which a Masking or Embedding layer of the model finds in its input, or which
+    is given as an array of ``mask_dtype``. With ``open_steps`` the model does not know the number of time steps, and
+    is called with two.
     """
 
     id: str
@@ -37,40 +69,108 @@ class Case:
     dtype: str = "float32"
     initial_state: bool = False
     weight_scale: float = 1.0
+    mask: str = ""
+    mask_dtype: str = ""
+    open_steps: bool = False
+    values: str = "usual"
 
     def __post_init__(self) -> None:
-        for name, value, known in (("api", self.api, APIS), ("mode", self.mode, MODES), ("dtype", self.dtype, DTYPES)):
-            if value not in known:
-                raise ValueError(f"unknown {name} {value!r}; known are {', '.join(known)}")
+        given = {"api": APIS, "mode": MODES, "dtype": DTYPES, "values": VALUES, "mask": ("", *PATTERNS)}
+        for name, known in given.items():
+            if getattr(self, name) not in known:
+                raise ValueError(f"unknown {name} {getattr(self, name)!r}; known are {', '.join(known)}")
+
+    @property
+    def compute_dtype(self) -> str:
+        """The dtype of operations and outputs."""
+        return self.dtype.replace("mixed_", "")
+
+    @property
+    def variable_dtype(self) -> str:
+        """The dtype of weights."""
+        return "float32" if self.dtype.startswith("mixed_") else self.dtype
+
+    @property
+    def mask_source(self) -> str:
+        """Where a mask comes from: "argument", "layer" or, if there is none, "none"."""
+        return "none" if not self.mask else "argument" if self.mask_dtype else "layer"
+
+    @property
+    def stateful(self) -> bool:
+        """Whether some layer carries its states from one call to the next."""
+        return any(layer.stateful for layer in self.model.layers)
+
+    @property
+    def calls(self) -> Tuple[Call, ...]:
+        """A stateful case is called, called again, and once more after a reset; one of open steps with two lengths."""
+        first, second = Call(self.steps), Call(self.steps + 2 if self.open_steps else self.steps)
+        if self.stateful:
+            return (first, second, Call(self.steps, reset=True))
+        return (first, second) if self.open_steps else (first,)
 
     @property
     def input_shape(self) -> Shape:
-        """(batch, T, d)."""
-        return (self.batch, self.steps, self.features)
+        """Shape of the first input: (batch, T, d) as a rule."""
+        return self.shape_of_input(0, self.steps)
+
+    def shape_of_input(self, number: int, steps: Any) -> Shape:
+        """Shape of an input with so many steps; each input has a step more than the one before it."""
+        first, last = self.model.layers[0], self.model.layers[-1]
+        if isinstance(first, Cell):
+            return (self.batch, self.features)
+        sequences = isinstance(last, TimeDistributed) and not isinstance(last.layer, Dense)
+        time = ((SEQUENCES,) if sequences else ()) + (steps if steps is None else steps + number,)
+        return (self.batch, *time) if isinstance(first, Embedding) else (self.batch, *time, self.features)
+
+    def shapes_of_inputs(self, steps: Any) -> List[Shape]:
+        """Shapes of all inputs; ``shape_of_input`` says how they differ."""
+        return [self.shape_of_input(number, steps) for number in range(self.model.inputs)]
 
     @property
     def options(self) -> List[Dict[str, Set[str]]]:
         """For each layer its arguments and the case's, as text; "layer" has its class and that of a wrapped one."""
-        common = {name: {str(getattr(self, name))} for name in ("api", "mode", "dtype", "initial_state")}
+        own = {field.name for field in fields(self)} - {"id", "model", "weight_scale"}
+        common = {name: {str(getattr(self, name))} for name in (*own, "mask_source")}
+        common["model"] = {type(self.model).__name__}
         return [{**common, **_arguments(layer)} for layer in self.model.layers]
 
-    def has(self, some: Mapping[str, str]) -> bool:
-        """Whether one layer of the case has all these options."""
-        return any(all(value in own.get(name, ()) for name, value in some.items()) for own in self.options)
+    def has(self, some: Mapping[str, Union[str, Sequence[str]]]) -> bool:
+        """Whether one layer of the case has all these options; a list stands for any of its values."""
+        wanted = {name: {value} if isinstance(value, str) else set(value) for name, value in some.items()}
+        return any(all(own.get(name, set()) & values for name, values in wanted.items()) for own in self.options)
 
 
-def map_lstms(model: Model, change: Callable[[LSTM], LSTM]) -> Model:
-    """The model with each LSTM changed, those inside Bidirectional too."""
+def map_layers(described: Described, change: Callable[[Any], Any]) -> Described:
+    """A model with every layer and cell changed, those inside others first."""
+    if isinstance(described, tuple):
+        return tuple(map_layers(item, change) for item in described)  # type: ignore[return-value]
+    if not isinstance(described, (Layer, Model)):
+        return described
+    parts = {field.name: getattr(described, field.name) for field in fields(described)}  # type: ignore[arg-type]
+    changed = replace(described, **{name: map_layers(part, change) for name, part in parts.items()})  # type: ignore[type-var]
+    return change(changed) if isinstance(described, Layer) else changed
 
-    def changed(layer: Layer) -> Layer:
-        if isinstance(layer, Bidirectional):
-            return replace(layer, layer=change(layer.layer))
-        return change(layer) if isinstance(layer, LSTM) else layer
 
-    return Model(tuple(changed(layer) for layer in model.layers))
+def layers_within(layer: Any) -> Iterator[Layer]:
+    """A layer, and every layer and cell in it."""
+    yield layer
+    for field in fields(layer):
+        value = getattr(layer, field.name)
+        for inner in value if isinstance(value, tuple) else (value,):
+            if isinstance(inner, Layer):
+                yield from layers_within(inner)
 
 
 def _arguments(layer: Any) -> Dict[str, Set[str]]:
-    arguments = {field.name: {str(getattr(layer, field.name))} for field in fields(layer) if field.name != "layer"}
-    inner = _arguments(layer.layer) if hasattr(layer, "layer") else {"layer": set()}
-    return {**inner, **arguments, "layer": {type(layer).__name__} | inner["layer"]}
+    """A layer's arguments; where it wraps others, theirs too, its own taking precedence."""
+    own = {field.name: getattr(layer, field.name) for field in fields(layer)}
+    arguments = {name: {str(value)} for name, value in own.items() if not isinstance(value, (Layer, tuple))}
+    arguments.update((name, {str(len(value))}) for name, value in own.items() if isinstance(value, tuple))
+    names = {type(layer).__name__}
+    for inner in list(layers_within(layer))[1:]:
+        for name, values in _arguments(inner).items():
+            if name == "layer":
+                names |= values
+            elif name not in own:
+                arguments[name] = arguments.get(name, set()) | values
+    return {**arguments, "layer": names}

@@ -11,10 +11,9 @@ from itertools import product
 from typing import Any, Callable, Dict, Iterator, Optional, Tuple
 
 from conformance.case import Case
-from reference_impl import LSTM, Bidirectional, Dense, Model, TimeDistributed
+from reference_impl import LSTM, Bidirectional, Dense, Layer, Model, TimeDistributed
 from reference_impl.activations import FUNCTIONS
-from reference_impl.layers import MERGE_MODES
-from reference_impl.model import Layer
+from reference_impl.wrappers import MERGE_MODES
 
 Layers = Tuple[Layer, ...]
 Size = Tuple[int, int, int, int]

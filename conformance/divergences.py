@@ -7,26 +7,24 @@ as the record's signature says. One that conforms after all, or departs otherwis
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fnmatch import fnmatchcase as fnmatch
 from pathlib import Path
-from typing import Dict, List, Mapping, Sequence, Tuple
+from typing import Dict, List, Mapping, Sequence, Tuple, Union
 
 from packaging.specifiers import SpecifierSet
 
 from conformance.case import Case
-from conformance.compare import compare
-from conformance.data import Data
-from conformance.expected import expected_outputs
 from conformance.faults import FAULTS
 from conformance.fixtures import FIXTURES, FixtureError, read_records
-from reference_impl.types import Array
 
 
 @dataclass(frozen=True)
 class Divergence:
     """One departure of some versions from the specification.
 
-    ``versions`` maps "keras" and "tensorflow" to PEP 440 specifiers that must all hold; ``cases`` lists sets of options
-    of which one must hold (see ``Case.has``). The signature is either ``raises``, an exception's type, with
+    ``versions`` maps "keras" and "tensorflow" to PEP 440 specifiers that must all hold. ``cases`` lists sets of options
+    of which one must hold (see ``Case.has``); ``tests`` lists patterns of names of tests that hold Keras to a promise
+    without a case, such as ``test_bad_input[units-*]``. The signature is either ``raises``, an exception's type, with
     ``saying``, a part of its text, or ``fault``, the named wrong LSTM whose numbers the subject returns. ``program`` is
     the smallest program that shows it: it ends in an AssertionError or in the exception it is about.
     """
@@ -35,8 +33,9 @@ class Divergence:
     departs: str
     why: str
     versions: Mapping[str, str]
-    cases: Sequence[Mapping[str, str]]
     program: str
+    cases: Sequence[Mapping[str, Union[str, Sequence[str]]]] = ()
+    tests: Sequence[str] = ()
     upstream: str = ""
     raises: str = ""
     saying: str = ""
@@ -45,6 +44,8 @@ class Divergence:
     def __post_init__(self) -> None:
         if bool(self.raises) == bool(self.fault):
             raise ValueError("give one signature, `raises` or `fault`")
+        if not self.cases and not self.tests:
+            raise ValueError("give `cases` or `tests`")
         if self.fault and self.fault not in FAULTS:
             raise ValueError(f"no fault is called {self.fault!r}")
         for name, wanted in self.versions.items():
@@ -55,6 +56,10 @@ class Divergence:
     def covers(self, case: Case, versions: Mapping[str, str]) -> bool:
         """Whether this record speaks of the case in a subject of these versions."""
         return self.concerns(versions) and any(case.has(some) for some in self.cases)
+
+    def covers_test(self, name: str, versions: Mapping[str, str]) -> bool:
+        """Whether this record speaks of the test of this name on a subject of these versions."""
+        return self.concerns(versions) and any(fnmatch(name, literal_brackets(pattern)) for pattern in self.tests)
 
     def concerns(self, versions: Mapping[str, str]) -> bool:
         """Whether this record speaks of a subject of these versions."""
@@ -69,22 +74,10 @@ class Divergence:
             return ""
         return f"raised {type(error).__name__}, on record is {self.raises or self.fault} {self.saying}".rstrip()
 
-    def surprise_returned(
-        self, case: Case, data: Data, outputs: Sequence[Array], conforms: bool, wrong: Sequence[str]
-    ) -> str:
-        """What is not as recorded where the subject returned ``outputs`` and was ``wrong`` about other questions."""
-        if conforms:
-            return "conforms, against the record"
-        if wrong:
-            return f"wrong {', '.join(wrong)}, of which the record does not speak"
-        if self.raises:
-            return f"returned values, on record is {self.raises}"
-        faulty = expected_outputs(FAULTS[self.fault].applied(case), data)
-        equal = len(faulty) == len(outputs) and all(
-            estimate.value.shape == actual.shape and compare(name, estimate, actual).agrees
-            for (name, estimate), actual in zip(faulty.items(), outputs)
-        )
-        return "" if equal else f"differs otherwise than the fault on record, {self.fault}"
+
+def literal_brackets(pattern: str) -> str:
+    """A pattern whose [ is the one of a test's name and not the beginning of a set of characters."""
+    return pattern.replace("[", "[[]")
 
 
 def load_register(path: Path = FIXTURES / "divergences.toml") -> Tuple[Divergence, ...]:

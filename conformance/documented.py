@@ -9,8 +9,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 from conformance.case import Case
 from conformance.fixtures import FIXTURES, FixtureError, make, numbered, place, read_toml
 from conformance.observation import SummaryRow
-from reference_impl import LSTM, Bidirectional, Dense, Model, TimeDistributed
-from reference_impl.model import Layer
+from reference_impl import LSTM, Bidirectional, Dense, Layer, Model, TimeDistributed
 from reference_impl.types import Shape
 
 LAYERS: Dict[str, Any] = {layer.__name__: layer for layer in (LSTM, Bidirectional, Dense, TimeDistributed)}

@@ -6,15 +6,32 @@ from dataclasses import MISSING, fields
 from typing import Any, Dict, List
 
 from conformance.case import Case
-from reference_impl.model import Layer
+from conformance.data import state_shapes
+from reference_impl import EncoderDecoder, Layer, Masking, Shared
+from reference_impl.cells import Cell
+from reference_impl.layers import Dense, Embedding
+from reference_impl.types import Shape
 
 #: Keras's default, which need not be written.
 DEFAULT_DTYPE = "float32"
 
+#: How a model is run, in words.
+RUNS = {
+    "call": "model(x)",
+    "function": "tf.function(model)(x)",
+    "compiled": "tf.function(model, jit_compile=True)(x)",
+    "predict": "model.predict(x)",
+    "predict_batches": "model.predict(x, batch_size=2)",
+    "predict_on_batch": "model.predict_on_batch(x)",
+    "run_eagerly": "model.predict(x) compiled with run_eagerly=True",
+    "dataset": "model.predict(tf.data.Dataset of x)",
+    "mirrored": "model.predict(x) under MirroredStrategy",
+}
+
 
 def arguments(layer: Layer, dtype: str = DEFAULT_DTYPE) -> Dict[str, Any]:
     """The arguments of a layer that must be given: those without a default or different from it."""
-    values = ((field, getattr(layer, field.name)) for field in fields(layer))
+    values = ((field, getattr(layer, field.name)) for field in fields(layer))  # type: ignore[arg-type]
     given = {field.name: value for field, value in values if field.default is MISSING or value != field.default}
     return given if dtype == DEFAULT_DTYPE else {**given, "dtype": dtype}
 
@@ -22,40 +39,103 @@ def arguments(layer: Layer, dtype: str = DEFAULT_DTYPE) -> Dict[str, Any]:
 def layer_expression(layer: Layer, dtype: str = DEFAULT_DTYPE) -> str:
     """``LSTM(8, return_sequences=True)``."""
     given = [
-        _value(value, dtype) if name in ("units", "layer") else f"{name}={_value(value, dtype)}"
+        _value(value, dtype) if name in POSITIONAL else f"{name}={_value(value, dtype)}"
         for name, value in arguments(layer, dtype).items()
     ]
     return f"{type(layer).__name__}({', '.join(given)})"
 
 
+POSITIONAL = ("units", "layer", "cell", "cells", "mask_value", "input_dim", "output_dim")
+
+
 def program(case: Case) -> List[str]:
     """The lines of Keras that build the model of a case, given ``from keras.layers import *``."""
     expressions = [layer_expression(layer, case.dtype) for layer in case.model.layers]
-    shape = f"({case.steps}, {case.features})"
-    dtype = "" if case.dtype == DEFAULT_DTYPE else f", dtype={case.dtype!r}"
-    if case.api == "functional":
-        states = ", initial_state=states" if case.initial_state else ""
-        first, *rest = expressions
-        lines = [f"x = Input({shape}{dtype})", f"y = {first}(x{states})"]
-        lines += [f"y = {expression}(y)" for expression in rest]
-        return [*lines, f"model = Model({'[x, *states]' if case.initial_state else 'x'}, y)"]
+    steps = None if case.open_steps else case.steps
+    inputs = [_input(case, shape) for shape in case.shapes_of_inputs(steps)]
     if case.api == "input_shape":
-        expressions[0] = f"{expressions[0][:-1]}, input_shape={shape})"
-    else:
-        expressions.insert(0, f"Input({shape}{dtype})")
-    return ["model = Sequential([", *(f"    {expression}," for expression in expressions), "])"]
+        expressions[0] = f"{expressions[0][:-1]}, input_shape={case.input_shape[1:]})"
+    if case.api == "sequential":
+        expressions.insert(0, inputs[0])
+    if case.api in ("sequential", "input_shape"):
+        return ["model = Sequential([", *(f"    {expression}," for expression in expressions), "])"]
+    lines = [f"{name} = {value}" for name, value in zip(_names("x", case), inputs)]
+    if case.mask_dtype:
+        shapes = [shape[:-1] for shape in case.shapes_of_inputs(steps)]
+        masks = (_input(case, shape, case.mask_dtype) for shape in shapes)
+        lines += [f"{name} = {value}" for name, value in zip(_names("mask", case), masks)]
+    if case.initial_state:
+        lines.append(f"states = [{', '.join(_input(case, shape) for shape in state_shapes(case))}]")
+    return [*lines, *_calls(case, expressions), *_around(case)]
 
 
 def words(case: Case) -> str:
     """What the case is, in one sentence."""
-    model = " → ".join(layer_expression(layer) for layer in case.model.layers)
-    run = {"call": "model(x)", "predict": "model.predict(x)"}[case.mode]
-    states = " from given initial states" if case.initial_state else ""
-    return (
-        f"{case.batch} × {case.steps} steps × {case.features} features through {model}{states},"
-        f" {case.dtype}, {case.api} model, {run}"
-    )
+    joint = {EncoderDecoder: " ⇒ ", Shared: " twice "}.get(type(case.model), " → ")
+    model = joint.join(layer_expression(layer) for layer in case.model.layers)
+    details = [
+        *([f"{case.values} values"] if case.values != "usual" else []),
+        *([f"mask {case.mask}"] if case.mask else []),
+        *(["from given initial states"] if case.initial_state else []),
+        *(["called twice, and again after a reset"] if case.stateful else []),
+        *(["with two lengths"] if case.open_steps else []),
+        case.dtype,
+        f"{case.api} model" if case.api != "layer" else "layers called by themselves",
+        RUNS[case.mode],
+    ]
+    return f"{case.batch} × {case.steps} steps × {case.features} features through {model}, {', '.join(details)}"
+
+
+def _input(case: Case, shape: Shape, dtype: str = "") -> str:
+    """``Input((20, 5))``, with the batch where the model must know it."""
+    if not dtype and (case.values == "integers" or isinstance(case.model.layers[0], Embedding)):
+        dtype = "int32"
+    dtype = dtype or ("float64" if case.dtype == "float64" else DEFAULT_DTYPE)
+    size = f"batch_shape={tuple(shape)}" if case.stateful else str(tuple(shape[1:]))
+    return f"Input({size})" if dtype == DEFAULT_DTYPE else f"Input({size}, dtype={dtype!r})"
+
+
+def _names(name: str, case: Case) -> List[str]:
+    """x, or x1 and x2."""
+    count = case.model.inputs
+    return [name] if count == 1 else [f"{name}{number}" for number in range(1, count + 1)]
+
+
+def _calls(case: Case, expressions: List[str]) -> List[str]:
+    """The lines that call the layers."""
+    states = ", initial_state=states" if case.initial_state else ""
+    masks = [f", mask={name}" if case.mask_dtype else "" for name in _names("mask", case)]
+    if isinstance(case.model, EncoderDecoder):
+        encoder, decoder = expressions
+        return [
+            f"_, *encoded = {encoder}(x1{masks[0]}{states})",
+            f"y = {decoder}(x2{masks[1]}, initial_state=encoded)",
+        ]
+    if isinstance(case.model, Shared):
+        return [f"layer = {expressions[0]}", f"y = [layer(x1{masks[0]}{states}), layer(x2{masks[1]}{states})]"]
+    if isinstance(case.model.layers[0], Cell):
+        return [f"y = {expressions[0]}(x, states)"]
+    lines, below = [], "x"
+    for layer, expression in zip(case.model.layers, expressions):
+        recurrent = not isinstance(layer, (Masking, Embedding, Dense))
+        lines.append(f"y = {expression}({below}{(masks[0] + states) if recurrent else ''})")
+        states, below = "" if recurrent else states, "y"
+    return lines
+
+
+def _around(case: Case) -> List[str]:
+    """The line that makes the layers a model."""
+    given = [*_names("x", case), *(_names("mask", case) if case.mask_dtype else [])]
+    states = ["*states"] if case.initial_state else []
+    inputs = f"[{', '.join(given + states)}]" if len(given + states) > 1 else given[0]
+    return {
+        "functional": [f"model = Model({inputs}, y)"],
+        "subclass": ["# the calls are those of a subclass of Model"],
+        "layer": ["# the calls are made with tensors, without a Model"],
+    }[case.api]
 
 
 def _value(value: Any, dtype: str) -> str:
-    return layer_expression(value, dtype) if hasattr(value, "weight_shapes") else repr(value)
+    if isinstance(value, Layer):
+        return layer_expression(value, dtype)
+    return f"[{', '.join(_value(item, dtype) for item in value)}]" if isinstance(value, tuple) else repr(value)

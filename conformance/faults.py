@@ -1,28 +1,44 @@
-"""Faults: named wrong LSTMs, each a small change of the reference."""
+"""Faults: named wrong LSTMs, each a small change of what the reference is asked."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Callable, Dict
+from dataclasses import dataclass, fields, replace
+from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from conformance.case import Case, map_lstms
-from reference_impl import LSTM
+from conformance.case import Case, map_layers
+from conformance.data import Data, Inputs
+from reference_impl import LSTM, RNN, Layer, Model
 from reference_impl.activations import Activation
-from reference_impl.types import Array
+from reference_impl.layer import Run
+from reference_impl.rounding import Rounding, exact, round_to
+from reference_impl.step import DropoutMasks
+from reference_impl.types import Array, Shape
+
+
+def _same_case(case: Case) -> Case:
+    return case
+
+
+def _same_data(data: Data) -> Data:
+    return data
 
 
 @dataclass(frozen=True)
 class Fault:
-    """A wrong LSTM: what it does, in a sentence, and how it changes each LSTM of a model."""
+    """A wrong LSTM: what it does, in a sentence, and how a case or its data look to a subject that has it."""
 
     sentence: str
-    change: Callable[[LSTM], LSTM]
+    of_case: Callable[[Case], Case] = _same_case
+    of_data: Callable[[Data], Data] = _same_data
 
-    def applied(self, case: Case) -> Case:
-        """The case as a subject with this fault would evaluate it."""
-        return replace(case, model=map_lstms(case.model, self.change))
+
+def applied(names: Iterable[str], case: Case, data: Data) -> Tuple[Case, Data]:
+    """The case and its data as a subject with all these faults evaluates them."""
+    for name in names:
+        case, data = FAULTS[name].of_case(case), FAULTS[name].of_data(data)
+    return case, data
 
 
 def sparsemax_of_summed_sums(x: Array) -> Array:
@@ -36,17 +52,108 @@ def sparsemax_of_summed_sums(x: Array) -> Array:
     return projected
 
 
-def with_activation(name: str, other: Activation) -> Callable[[LSTM], LSTM]:
+def with_activation(name: str, other: Activation) -> Callable[[Case], Case]:
     """A change that puts ``other`` in the place of the activation called ``name``."""
 
-    def change(layer: LSTM) -> LSTM:
-        return replace(
-            layer,
-            activation=other if layer.activation == name else layer.activation,
-            recurrent_activation=other if layer.recurrent_activation == name else layer.recurrent_activation,
-        )
+    def change(layer: Any) -> Any:
+        used = {argument: getattr(layer, argument, None) for argument in ("activation", "recurrent_activation")}
+        return replace(layer, **{argument: other for argument, value in used.items() if value == name})
 
-    return change
+    return lambda case: replace(case, model=map_layers(case.model, change))
+
+
+@dataclass(frozen=True)
+class Unmasked(Layer):
+    """A layer that hands its mask on without heeding it."""
+
+    layer: Layer
+
+    @property
+    def stateful(self) -> bool:  # type: ignore[override]
+        return self.layer.stateful
+
+    def weight_shapes(self, features: int) -> Dict[str, Shape]:
+        return self.layer.weight_shapes(features)
+
+    def state_shapes(self, input_shape: Shape) -> Tuple[Shape, ...]:
+        return self.layer.state_shapes(input_shape)
+
+    def output_shapes(self, input_shape: Shape) -> Dict[str, Shape]:
+        return self.layer.output_shapes(input_shape)
+
+    def run(
+        self,
+        x: Array,
+        weights: Sequence[Array],
+        initial_state: Sequence[Array] = (),
+        mask: Optional[Array] = None,
+        fl: Rounding = exact,
+    ) -> Run:
+        handed_on = self.layer.run(x, weights, initial_state, mask, fl).mask
+        return self.layer.run(x, weights, initial_state, None, fl)._replace(mask=handed_on)
+
+
+def unmasked_with_states(case: Case) -> Case:
+    """The layer that is given initial states does not heed a mask that comes with its input."""
+    if not case.initial_state or case.mask_dtype:
+        return case
+    layers = list(case.model.layers)
+    first = next(number for number, shapes in enumerate(case.model.state_shapes(case.input_shape)) if shapes)
+    layers[first] = Unmasked(layers[first])
+    return replace(case, model=Model(tuple(layers)))
+
+
+@dataclass(frozen=True)
+class ZeroedInReverse(RNN):
+    """An RNN that, unrolled and reading backwards, zeroes the outputs of masked steps counted from the other end."""
+
+    def run(
+        self,
+        x: Array,
+        weights: Sequence[Array],
+        initial_state: Sequence[Array] = (),
+        mask: Optional[Array] = None,
+        fl: Rounding = exact,
+        dropout: Sequence[DropoutMasks] = (),
+    ) -> Run:
+        concerned = self.unroll and self.go_backwards and self.return_sequences and self.zero_output_for_mask
+        if mask is None or not concerned:
+            return super().run(x, weights, initial_state, mask, fl, dropout)
+        run = replace(self, zero_output_for_mask=False).run(x, weights, initial_state, mask, fl, dropout)
+        return run._replace(outputs=(np.where(mask[..., np.newaxis], run.outputs[0], 0.0), *run.outputs[1:]))
+
+
+@dataclass(frozen=True)
+class LSTMZeroedInReverse(LSTM):
+    """An LSTM that is such an RNN."""
+
+    @property
+    def rnn(self) -> RNN:
+        return ZeroedInReverse(**_arguments(super().rnn))
+
+
+def zeroed_in_reverse(case: Case) -> Case:
+    """Each recurrent layer is one that zeroes outputs in reverse."""
+
+    def change(layer: Any) -> Any:
+        wrong = {LSTM: LSTMZeroedInReverse, RNN: ZeroedInReverse}.get(type(layer))
+        return wrong(**_arguments(layer)) if wrong else layer
+
+    return replace(case, model=map_layers(case.model, change))
+
+
+def _arguments(layer: Any) -> Dict[str, Any]:
+    return {field.name: getattr(layer, field.name) for field in fields(layer)}
+
+
+def inputs_in_float32(data: Data) -> Data:
+    """Inputs and initial states are rounded to float32."""
+
+    def rounded(arrays: Sequence[Array]) -> List[Array]:
+        return [round_to(array, "float32") for array in arrays]
+
+    calls = tuple(Inputs(rounded(inputs.x), inputs.masks) for inputs in data.calls)
+    return replace(data, calls=calls, initial_state=rounded(data.initial_state))
 
 
 FAULTS: Dict[str, Fault] = {
@@ -54,4 +161,9 @@ FAULTS: Dict[str, Fault] = {
         "sparsemax takes its threshold from the sum of all cumulative sums in the support",
         with_activation("sparsemax", sparsemax_of_summed_sums),
     ),
+    "unmasked_with_states": Fault(
+        "a mask that comes with the input is lost beside initial states", unmasked_with_states
+    ),
+    "zeroed_in_reverse": Fault("unrolled and backwards, outputs of the wrong steps are zeroed", zeroed_in_reverse),
+    "inputs_in_float32": Fault("float64 inputs are rounded to float32", of_data=inputs_in_float32),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
@@ -13,14 +14,19 @@ from conformance.data import Data, draw
 from conformance.divergences import Divergence
 from conformance.documented import Figures
 from conformance.expected import expected_outputs
+from conformance.faults import applied
 from conformance.observation import Environment, Observation, Summary, SummaryRow
 from conformance.subject import Subject, UnreadableSummaryError
 from reference_impl import Estimate, parameter_count
+from reference_impl.types import Array
 
 CONFORMS = "conforms"
 DIVERGES = "diverges"
 KNOWN = "known divergence"
 UNSUPPORTED = "unsupported"
+
+#: What the reference adds to a weight's name: which half it belongs to, and which cell of a stack.
+NUMBERED = re.compile(r"^(forward_|backward_)|_\d+$")
 
 
 @dataclass(frozen=True)
@@ -89,52 +95,108 @@ def judge(
         return Judgement(case, subject.environment, unsupported=unsupported)
     data = draw(case)
     promised = subject.promised(case)
-    record = next((record for record in register if record.covers(case, subject.versions)), None)
+    records = tuple(record for record in register if record.covers(case, subject.versions))
     try:
         observation = subject.observe(case, data)
     except UnreadableSummaryError:
         raise
     except Exception as error:  # whatever Keras raises is what it did with the case
-        surprise = record.surprise_raised(error) if record else ""
+        record, surprise = on_record_raised(records, error)
         return Judgement(case, subject.environment, raised=error, record=record, surprise=surprise)
     expected = expected_outputs(promised, data)
     checks = tuple(_checks(promised, subject, data, expected, observation))
     if figures:
         checks += _documented(figures, subject, promised, observation)
-    comparisons = tuple(
+    judgement = Judgement(case, subject.environment, checks, _compared(expected, observation.outputs))
+    if not records:
+        return judgement
+    record, surprise = on_record_returned(records, promised, data, observation.outputs, judgement)
+    return replace(judgement, record=record, surprise=surprise)
+
+
+def on_record_raised(records: Sequence[Divergence], error: Exception) -> Tuple[Optional[Divergence], str]:
+    """The record whose signature is this exception, or the first one and what is not as recorded."""
+    for record in records:
+        if not record.surprise_raised(error):
+            return record, ""
+    return (records[0], records[0].surprise_raised(error)) if records else (None, "")
+
+
+def on_record_returned(
+    records: Sequence[Divergence], promised: Case, data: Data, outputs: Sequence[Array], judgement: Judgement
+) -> Tuple[Optional[Divergence], str]:
+    """The record that explains what was returned, or the first one and what is not as recorded.
+
+    Where several faults are on record they may show together. A fault that makes no difference to the case leaves
+    nothing to explain.
+    """
+    wrong = [check.question for check in judgement.checks if not check.agrees]
+    if wrong:
+        return records[0], f"wrong {', '.join(wrong)}, of which the record does not speak"
+    faults = [record for record in records if record.fault]
+    raising = [record for record in records if record.raises]
+    if judgement.agrees:
+        if raising:
+            return raising[0], "conforms, against the record"
+        shown = [record for record in faults if not _returns([record], promised, data, outputs)]
+        return (shown[0], "conforms, against the record") if shown else (None, "")
+    for some in [*([record] for record in faults), faults]:
+        if some and _returns(some, promised, data, outputs):
+            return some[0], ""
+    if not faults:
+        return records[0], f"returned values, on record is {records[0].raises}"
+    return faults[0], f"differs otherwise than the fault on record, {faults[0].fault}"
+
+
+def _returns(records: Sequence[Divergence], promised: Case, data: Data, outputs: Sequence[Array]) -> bool:
+    """Whether the outputs are those of a subject with all the faults of these records."""
+    faulty = expected_outputs(*applied([record.fault for record in records], promised, data))
+    compared = _compared(faulty, outputs)
+    return len(compared) == len(faulty) and all(comparison.agrees for comparison in compared)
+
+
+def _compared(expected: Dict[str, Estimate], outputs: Sequence[Array]) -> Tuple[Comparison, ...]:
+    """Each output beside its expected value, where they have the same shape."""
+    return tuple(
         compare(name, estimate, actual)
-        for (name, estimate), actual in zip(expected.items(), observation.outputs)
+        for (name, estimate), actual in zip(expected.items(), outputs)
         if actual.shape == estimate.value.shape
     )
-    judgement = Judgement(case, subject.environment, checks, comparisons)
-    if record is None:
-        return judgement
-    wrong = [check.question for check in checks if not check.agrees]
-    surprise = record.surprise_returned(promised, data, observation.outputs, judgement.agrees, wrong)
-    return replace(judgement, record=record, surprise=surprise)
 
 
 def _checks(
     case: Case, subject: Subject, data: Data, expected: Dict[str, Estimate], observation: Observation
 ) -> List[Check]:
-    layers = case.model.weight_shapes(case.features)
-    symbolic = case.model.output_shapes((None, *case.input_shape[1:]))
-    weights = [item for own in layers for item in own.items()]
+    weights = [item for own in case.model.weight_shapes(case.input_shape) for item in own.items()]
     total = parameter_count(shape for _, shape in weights)
-    rows = tuple(
-        SummaryRow(subject.class_name(layer), tuple(shapes.values()), parameter_count(own.values()))
-        for layer, shapes, own in zip(case.model.layers, symbolic, layers)
-    )
-    return [
+    batch = case.batch if case.stateful else None
+    steps = None if case.open_steps else case.steps
+    symbolic = case.model.returned_shapes([(batch, *shape[1:]) for shape in case.shapes_of_inputs(steps)])
+    checks = [
         Check("weights", tuple(_keras_name(name) for name, _ in weights), observation.weight_names),
         Check("weight shapes", tuple(shape for _, shape in weights), observation.weight_shapes),
         Check("weights read back", True, _same(data.weights, observation.weights_read_back)),
         Check("parameters", total, observation.parameters),
-        Check("symbolic shapes", tuple(symbolic[-1].values()), observation.symbolic_shapes),
-        Check("summary", Summary(rows, total, total, 0), observation.summary),
+        Check("symbolic shapes", tuple(symbolic.values()), observation.symbolic_shapes),
         Check("shapes", [e.value.shape for e in expected.values()], [a.shape for a in observation.outputs]),
-        Check("dtypes", [case.dtype] * len(expected), [str(a.dtype) for a in observation.outputs]),
+        Check("dtypes", [case.compute_dtype] * len(expected), [str(a.dtype) for a in observation.outputs]),
     ]
+    if observation.summary:
+        checks.append(Check("summary", _summary(case, subject, total), observation.summary))
+    return checks
+
+
+def _summary(case: Case, subject: Subject, total: int) -> Summary:
+    """The summary of the case's model: a row for each layer, and the parameters of all."""
+    weights = case.model.weight_shapes(case.input_shape)
+    steps = None if case.open_steps else case.steps
+    outputs = case.model.output_shapes((case.batch if case.stateful else None, *case.shape_of_input(0, steps)[1:]))
+    layers = zip(case.model.layers, outputs, weights)
+    rows = (
+        SummaryRow(subject.class_name(layer), tuple(shapes.values()), parameter_count(own.values()))
+        for layer, shapes, own in layers
+    )
+    return Summary(tuple(rows), total, total, 0)
 
 
 def _documented(figures: Figures, subject: Subject, case: Case, observation: Observation) -> Tuple[Check, ...]:
@@ -143,17 +205,16 @@ def _documented(figures: Figures, subject: Subject, case: Case, observation: Obs
     return (
         Check("documented parameters", figures.parameters, observation.parameters),
         Check("documented shapes", list(figures.outputs), [output.shape for output in observation.outputs]),
-        Check("documented summary", rows, observation.summary.rows),
+        Check("documented summary", rows, observation.summary and observation.summary.rows),
     )
 
 
 def _keras_name(name: str) -> str:
-    """Keras names the weights of both halves of a Bidirectional alike."""
-    for half in ("forward_", "backward_"):
-        if name.startswith(half):
-            return name[len(half) :]
-    return name
+    """Keras names the weights of both halves of a Bidirectional alike, and those of all cells of a stack."""
+    return NUMBERED.sub("", name)
 
 
 def _same(expected: Sequence[Any], actual: Sequence[Any]) -> bool:
-    return len(expected) == len(actual) and all(np.array_equal(e, a) for e, a in zip(expected, actual))
+    return len(expected) == len(actual) and all(
+        np.array_equal(e.astype(np.float64), a.astype(np.float64)) for e, a in zip(expected, actual)
+    )

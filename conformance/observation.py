@@ -29,13 +29,13 @@ class Summary:
 
 @dataclass(frozen=True)
 class Observation:
-    """Everything one build of a case's model answers."""
+    """Everything one build of a case's model answers; no summary where it is not asked."""
 
     weight_names: Tuple[str, ...]
     weight_shapes: Tuple[Shape, ...]
     parameters: int
     symbolic_shapes: Tuple[Shape, ...]
-    summary: Summary
+    summary: Optional[Summary]
     weights_read_back: List[Array]
     outputs: List[Array]
 

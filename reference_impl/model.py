@@ -1,38 +1,72 @@
-"""A model: layers in a row, each reading what the one before it returns first."""
+"""Models: layers, and what each of them reads."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Dict, List, Optional, Sequence, Tuple, Union
+from typing import Dict, List, Optional, Sequence, Tuple
 
-from reference_impl.layers import LSTM, Arrays, Bidirectional, Dense, TimeDistributed
+from reference_impl.layer import Arrays, Layer
 from reference_impl.rounding import Rounding, exact
 from reference_impl.types import Array, Shape
 
-Layer = Union[LSTM, Bidirectional, Dense, TimeDistributed]
+#: For each layer its states.
+States = Sequence[Sequence[Array]]
+Masks = Sequence[Optional[Array]]
 
 
 @dataclass(frozen=True)
 class Model:
-    """A row of layers, what Keras builds as Sequential or as a functional model without branches."""
+    """Layers in a row, each reading what the one before it returns first and the mask that one hands on.
+
+    ``inputs`` says how many inputs a model has; given to ``run`` in a list, with a mask or None for each.
+    """
 
     layers: Tuple[Layer, ...]
 
-    def weight_shapes(self, features: int) -> List[Dict[str, Shape]]:
-        """For each layer its weights' shapes by name; ``features`` is the width of the model's input."""
-        shapes = []
-        for layer in self.layers:
-            shapes.append(layer.weight_shapes(features))
-            features = _first(layer.output_shapes((None, None, features)))[-1]
+    inputs = 1
+
+    def input_shapes(self, input_shape: Shape) -> List[Shape]:
+        """The shape of what each layer reads, for an input of this shape."""
+        shapes = [input_shape]
+        for layer in self.layers[:-1]:
+            shapes.append(_first(layer.output_shapes(shapes[-1])))
         return shapes
+
+    def weight_shapes(self, input_shape: Shape) -> List[Dict[str, Shape]]:
+        """For each layer its weights' shapes by name."""
+        return [layer.weight_shapes(shape[-1]) for layer, shape in zip(self.layers, self.input_shapes(input_shape))]
 
     def output_shapes(self, input_shape: Shape) -> List[Dict[str, Shape]]:
         """For each layer the shapes of what it returns, by name; None where a size is open."""
-        shapes = []
-        for layer in self.layers:
-            shapes.append(layer.output_shapes(input_shape))
-            input_shape = _first(shapes[-1])
-        return shapes
+        return [layer.output_shapes(shape) for layer, shape in zip(self.layers, self.input_shapes(input_shape))]
+
+    def state_shapes(self, input_shape: Shape) -> List[Tuple[Shape, ...]]:
+        """For each layer the shapes of its states."""
+        return [layer.state_shapes(shape) for layer, shape in zip(self.layers, self.input_shapes(input_shape))]
+
+    def returned_shapes(self, input_shapes: Sequence[Shape]) -> Dict[str, Shape]:
+        """Name and shape of each array the model returns, for inputs of these shapes."""
+        return self.output_shapes(input_shapes[-1])[-1]
+
+    def run(
+        self,
+        inputs: Sequence[Array],
+        weights: Sequence[Array],
+        states: States = (),
+        masks: Masks = (None,),
+        fl: Rounding = exact,
+    ) -> Tuple[Arrays, List[Arrays]]:
+        """What the last layer returns, and the states each layer ends in.
+
+        ``weights`` are all layers' in a row; ``states`` those each layer starts from, none meaning zeros. The one mask
+        comes with the input, and reaches every layer that a layer below hands it on to.
+        """
+        outputs: Arrays = tuple(inputs)
+        mask, ends = masks[0], []
+        for number, (layer, own) in enumerate(zip(self.layers, self._weights(inputs[0].shape, weights))):
+            outputs, end, mask = layer.run(outputs[0], own, states[number] if states else (), mask, fl)
+            ends.append(end)
+        return outputs, ends
 
     def __call__(
         self,
@@ -42,20 +76,64 @@ class Model:
         mask: Optional[Array] = None,
         fl: Rounding = exact,
     ) -> Arrays:
-        """What the last layer returns for x (batch, T, d).
+        """What a model of one input returns for x; ``initial_state`` is the first layer's."""
+        states = [initial_state, *[()] * (len(self.layers) - 1)]
+        return self.run([x], weights, states, [mask], fl)[0]
 
-        ``weights`` are all layers' in a row; ``initial_state`` goes to the first layer, ``mask`` to every LSTM.
-        """
-        results: Arrays = (x,)
+    def _weights(self, input_shape: Shape, weights: Sequence[Array]) -> List[Sequence[Array]]:
+        """The weights of each layer."""
+        split: List[Sequence[Array]] = []
         remaining = list(weights)
-        for layer, shapes in zip(self.layers, self.weight_shapes(x.shape[-1])):
-            own, remaining = remaining[: len(shapes)], remaining[len(shapes) :]
-            if isinstance(layer, (LSTM, Bidirectional)):
-                results = layer(results[0], own, initial_state, mask, fl)
-                initial_state = ()
-            else:
-                results = layer(results[0], own, fl)
-        return results
+        for shapes in self.weight_shapes(input_shape):
+            split.append(remaining[: len(shapes)])
+            remaining = remaining[len(shapes) :]
+        return split
+
+
+class EncoderDecoder(Model):
+    """Two layers with an input each; the second starts from the states in which the first ends (Sutskever, 2014)."""
+
+    inputs = 2
+
+    def input_shapes(self, input_shape: Shape) -> List[Shape]:
+        return [input_shape, input_shape]
+
+    def run(
+        self,
+        inputs: Sequence[Array],
+        weights: Sequence[Array],
+        states: States = (),
+        masks: Masks = (None, None),
+        fl: Rounding = exact,
+    ) -> Tuple[Arrays, List[Arrays]]:
+        encoder, decoder = self.layers
+        first, second = self._weights(inputs[0].shape, weights)
+        encoded = encoder.run(inputs[0], first, states[0] if states else (), masks[0], fl)
+        decoded = decoder.run(inputs[1], second, encoded.states, masks[1], fl)
+        return decoded.outputs, [encoded.states, decoded.states]
+
+
+class Shared(Model):
+    """One layer with one set of weights that reads two inputs."""
+
+    inputs = 2
+
+    def returned_shapes(self, input_shapes: Sequence[Shape]) -> Dict[str, Shape]:
+        first, second = (self.layers[0].output_shapes(shape) for shape in input_shapes)
+        return {f"{which}_{name}": own[name] for which, own in (("first", first), ("second", second)) for name in own}
+
+    def run(
+        self,
+        inputs: Sequence[Array],
+        weights: Sequence[Array],
+        states: States = (),
+        masks: Masks = (None, None),
+        fl: Rounding = exact,
+    ) -> Tuple[Arrays, List[Arrays]]:
+        (layer,) = self.layers
+        given = states[0] if states else ()
+        first, second = (layer.run(x, weights, given, mask, fl) for x, mask in zip(inputs, masks))
+        return first.outputs + second.outputs, [()]
 
 
 def _first(shapes: Dict[str, Shape]) -> Shape:

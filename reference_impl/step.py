@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Sequence, Tuple
+from dataclasses import dataclass
+from typing import Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -10,6 +11,24 @@ from reference_impl.activations import Function
 from reference_impl.rounding import Rounding, exact
 from reference_impl.types import Array
 from reference_impl.weights import split_gates
+
+
+@dataclass(frozen=True)
+class DropoutMasks:
+    """What dropout multiplies the inputs of each gate with, at every step alike (Gal and Ghahramani, 2016).
+
+    ``inputs`` is (batch, 4, d) for x, ``recurrent`` (batch, 4, u) for h, gates in the order i, f, c, o; an entry is 0
+    or 1/(1 - rate). None where nothing is dropped.
+    """
+
+    inputs: Optional[Array] = None
+    recurrent: Optional[Array] = None
+
+
+NO_DROPOUT = DropoutMasks()
+
+
+NO_DROPOUT = DropoutMasks()
 
 
 def lstm_step(
@@ -20,6 +39,7 @@ def lstm_step(
     activation: Function,
     recurrent_activation: Function,
     fl: Rounding = exact,
+    dropout: DropoutMasks = NO_DROPOUT,
 ) -> Tuple[Array, Array]:
     """Advance the output h and the carry c by one step.
 
@@ -34,7 +54,7 @@ def lstm_step(
     b (4u,). σ is ``recurrent_activation``, act is ``activation``. Returns h' and c'.
     """
     kernel, recurrent_kernel, *bias = weights
-    z = fl(fl.matmul(x, kernel) + fl.matmul(h, recurrent_kernel))
+    z = fl(_product(x, kernel, dropout.inputs, fl) + _product(h, recurrent_kernel, dropout.recurrent, fl))
     for b in bias:
         z = fl(z + b)
     z_i, z_f, z_c, z_o = split_gates(z)
@@ -43,3 +63,11 @@ def lstm_step(
     c = fl(fl(f * c) + fl(i * activation(z_c, fl)))
     h = fl(o * activation(c, fl))
     return h, c
+
+
+def _product(value: Array, weight: Array, masks: Optional[Array], fl: Rounding) -> Array:
+    """``value @ weight``, for each gate after its mask where there is one."""
+    if masks is None:
+        return fl.matmul(value, weight)
+    gates = enumerate(split_gates(weight))
+    return np.concatenate([fl.matmul(fl(value * masks[:, gate]), own) for gate, own in gates], axis=-1)

@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from conformance.case import Case, map_lstms
-from conformance.data import Data, state_shapes
+from conformance.case import Case, layers_within
+from conformance.data import Data
 from conformance.documented import Training
 from conformance.expression import arguments
 from conformance.faults import with_activation
 from conformance.observation import Environment, Observation, Trained
 from conformance.subject import environment
+from conformance.subject.build import (
+    Built,
+    flat,
+    functional,
+    input_arrays,
+    input_dtype,
+    sequential,
+    shapes,
+    symbolic_inputs,
+)
+from conformance.subject.modes import MODES, ROWS, building, jit_argument
 from conformance.subject.summary import read_summary
 from conformance.subject.witness import weights_witness
-from reference_impl import LSTM
-from reference_impl.model import Layer
-from reference_impl.types import Array, Shape
+from reference_impl import LSTM, Layer, Model
+from reference_impl.types import Array
 
 #: Keras 2 keeps the graphs of all models of a session and TensorFlow their kernels; beginning a session costs time.
 MODELS_A_SESSION = 16
+
+#: Modes that take arrays: Keras cuts them into batches itself. The others are given tensors.
+PREDICTING = ("predict", "predict_batches", "predict_on_batch", "run_eagerly", "dataset", "mirrored")
 
 #: A build without one of these is wrong, not old.
 ACTIVATIONS_OF_EVERY_VERSION = {"elu", "exponential", "hard_sigmoid", "linear", "relu", "selu"}
@@ -36,10 +48,11 @@ class Subject:
         self.version = environment.keras_version(keras)
         self.environment: Environment = environment.describe(flavour, self.version, keras, lstm_path)
         self.keras = keras
+        self.tensorflow = environment.tensorflow(keras)
         self._built = 0
-        self._lstm = lstm or keras.layers.LSTM
+        self.lstm: Any = lstm or keras.layers.LSTM
         # Keras 2.3 and older build graphs of their own: their models compute in `predict` only.
-        self._eager = not hasattr(keras.backend, "symbolic")
+        self.eager = not hasattr(keras.backend, "symbolic")
 
     @property
     def generation(self) -> int:
@@ -55,74 +68,103 @@ class Subject:
         """The case as this generation of Keras documents it: Keras 3 gave ``hard_sigmoid`` another slope."""
         if self.generation >= 3:
             return case
-        return replace(case, model=map_lstms(case.model, with_activation("hard_sigmoid", "hard_sigmoid_keras2")))
+        return with_activation("hard_sigmoid", "hard_sigmoid_keras2")(case)
 
     def unsupported(self, case: Case) -> str:
-        """Why this version cannot build the case, or an empty string."""
-        for layer in case.model.layers:
-            for name in _activation_names(layer):
-                if name in ACTIVATIONS_OF_EVERY_VERSION:
-                    continue
-                try:
-                    self.keras.activations.get(name)
-                except ValueError:
-                    return f"{self.flavour} {self.version} has no activation {name!r}"
+        """Why this version has nothing to run the case with, or an empty string."""
+        known = f"{self.flavour} {self.version}"
+        for name in _activation_names(case):
+            if name not in ACTIVATIONS_OF_EVERY_VERSION and not self._has_activation(name):
+                return f"{known} has no activation {name!r}"
+        if not self.eager and (case.mode not in PREDICTING or case.api in ("subclass", "layer")):
+            return f"{known} computes in predict only"
+        if case.mode not in ("call", "predict", "predict_batches", "predict_on_batch") and self.tensorflow is None:
+            return f"mode {case.mode} is TensorFlow's"
+        if case.mode == "compiled" and not jit_argument(self.tensorflow):
+            return f"{self.environment.backend} has no tf.function(jit_compile=)"
+        if case.dtype.startswith("mixed_") and not hasattr(self.keras, "mixed_precision"):
+            return f"{known} has no mixed precision"
         return ""
 
-    def build(self, case: Case) -> Any:
+    def _has_activation(self, name: str) -> bool:
+        try:
+            self.keras.activations.get(name)
+        except ValueError:
+            return False
+        return True
+
+    def build(self, case: Case) -> Built:
         """The model of a case, with weights as Keras initializes them."""
         self._built += 1
         if self._built % MODELS_A_SESSION == 0:
             self.keras.backend.clear_session()
-        layers = [self.layer(layer, case.dtype) for layer in case.model.layers]
-        if case.api == "functional":
-            return self._functional(case, layers)
-        shape = (case.steps, case.features)
-        if case.api == "input_shape":
-            layers[0] = self.layer(case.model.layers[0], case.dtype, input_shape=shape)
-        elif self._eager:
-            layers.insert(0, self.keras.Input(shape, dtype=case.dtype))
-        else:  # Sequential takes tensors such as Input's from Keras 2.4 on
-            layers.insert(0, self.keras.layers.InputLayer(shape, dtype=case.dtype))
-        return self.keras.Sequential(layers)
+        with building(self.tensorflow, case.mode):
+            layers = [self.layer(layer, case.dtype) for layer in case.model.layers]
+            if case.api == "sequential":
+                return sequential(self.keras, case, layers, self._input_layer(case))
+            if case.api == "input_shape":
+                shape = case.input_shape[1:]
+                layers[0] = self.layer(case.model.layers[0], case.dtype, input_shape=shape)
+                return sequential(self.keras, case, layers, None)
+            return functional(self.keras, case, layers)
+
+    def _input_layer(self, case: Case) -> Any:
+        (x,) = symbolic_inputs(self.keras, case).x
+        if self.eager:
+            return x
+        # Sequential takes tensors such as Input's from Keras 2.4 on.
+        return self.keras.layers.InputLayer(batch_input_shape=x.shape.as_list(), dtype=input_dtype(case))
 
     def layer(self, layer: Layer, dtype: str, **further: Any) -> Any:
         """The Keras layer that a description stands for."""
-        given = {
-            name: self.layer(value, dtype) if hasattr(value, "weight_shapes") else value
-            for name, value in arguments(layer, dtype).items()
-        }
+        given = {name: self._argument(value, dtype) for name, value in arguments(layer, dtype).items()}
         return self._layer_class(layer)(**given, **further)
 
-    def run(self, model: Any, case: Case, data: Data) -> List[Array]:
-        """What the model returns for the case's input, as a list of arrays."""
-        inputs = [data.x, *data.initial_state] if case.initial_state else data.x
-        if case.mode == "predict":
-            outputs = model.predict(inputs, verbose=0)
-        elif self._eager:
-            outputs = model(inputs)
-        else:
-            outputs = model.predict_on_batch(inputs)
-        return [self._to_numpy(output) for output in _as_list(outputs)]
+    def _argument(self, value: Any, dtype: str) -> Any:
+        if isinstance(value, Layer):
+            return self.layer(value, dtype)
+        return [self._argument(item, dtype) for item in value] if isinstance(value, tuple) else value
+
+    def run(self, built: Built, case: Case, data: Data) -> List[Array]:
+        """What the model returns in each call of the case, as a list of arrays."""
+        outputs: List[Any] = []
+        for call, inputs in zip(case.calls, data.calls):
+            if call.reset:
+                reset_states(built.layers)
+            given = input_arrays(case, inputs.x, inputs.masks, data.initial_state).arrange()
+            outputs += flat(self._call(built, case, given))
+        return [self.to_numpy(output) for output in outputs]
+
+    def _call(self, built: Built, case: Case, given: Any) -> Any:
+        if not self.eager and case.mode == "call":
+            return built.model.predict_on_batch(given)
+        if case.mode not in PREDICTING:
+            given = [self._tensor(array) for array in given] if isinstance(given, list) else self._tensor(given)
+        rows = case.batch if case.stateful else ROWS
+        return MODES[case.mode](self.tensorflow, built.model, given, rows)
 
     def observe(self, case: Case, data: Data) -> Observation:
         """Build the model of a case, copy the weights over, run it, and ask it everything."""
-        model = self.build(case)
-        model.set_weights(data.weights)
+        built = self.build(case)
+        model = built.model if case.api not in ("subclass", "layer") else None
+        set_weights(built.layers, data.weights)
+        weights = model.weights if model else [weight for layer in built.layers for weight in layer.weights]
+        count = model.count_params() if model else sum(layer.count_params() for layer in built.layers)
         return Observation(
-            weight_names=tuple(_base_name(weight.name) for weight in model.weights),
-            weight_shapes=tuple(tuple(weight.shape) for weight in model.weights),
-            parameters=int(model.count_params()),
-            symbolic_shapes=_shapes(model.output_shape),
-            summary=read_summary(model),
-            weights_read_back=[np.asarray(weight) for weight in model.get_weights()],
-            outputs=self.run(model, case, data),
+            weight_names=tuple(_base_name(weight.name) for weight in weights),
+            weight_shapes=tuple(tuple(weight.shape) for weight in weights),
+            parameters=int(count),
+            symbolic_shapes=shapes(built.symbolic),
+            summary=read_summary(model) if model and type(case.model) is Model and not case.mask else None,
+            weights_read_back=[np.asarray(weight) for layer in built.layers for weight in layer.get_weights()],
+            outputs=self.run(built, case, data),
         )
 
     def train(self, case: Case, program: Training, data: Data, y: Array) -> Trained:
         """Compile and fit the model of a case as the program says, from the weights of ``data`` on ``data.x`` and y."""
         self.keras.backend.clear_session()  # a compiled training step is large
-        model = self.build(case)
+        built = self.build(case)
+        model = built.model
         model.set_weights(data.weights)
         model.compile(optimizer=program.optimizer, loss=program.loss)
         witness = weights_witness(self.keras.callbacks.Callback, last_epoch=program.epochs - 1)
@@ -140,12 +182,12 @@ class Subject:
             losses=[float(loss) for loss in history.history["loss"]],
             last_epoch_weights=witness.weights,
             weights=model.get_weights(),
-            predictions=self.run(model, case, data)[0],
+            predictions=self.run(built, case, data)[0],
         )
 
     def weights_and_candidate(self, case: Case, data: Data) -> Tuple[List[Array], Dict[str, Array]]:
         """The weights of a one-layer model; ``kernel_c`` and ``bias_c`` of its cell where Keras has them (≤ 2.3.1)."""
-        model = self.build(case)
+        model = self.build(case).model
         model.set_weights(data.weights)
         cell = getattr(model.layers[-1], "cell", None)
         names = [name for name in ("kernel_c", "bias_c") if hasattr(cell, name)]
@@ -156,37 +198,41 @@ class Subject:
         return str(self._layer_class(layer).__name__)
 
     def _layer_class(self, layer: Layer) -> Any:
-        return self._lstm if isinstance(layer, LSTM) else getattr(self.keras.layers, type(layer).__name__)
+        return self.lstm if isinstance(layer, LSTM) else getattr(self.keras.layers, type(layer).__name__)
 
-    def _functional(self, case: Case, layers: Sequence[Any]) -> Any:
-        x = self.keras.Input((case.steps, case.features), dtype=case.dtype)
-        states = [self.keras.Input(shape[1:], dtype=case.dtype) for shape in state_shapes(case, None)]
-        y = layers[0](x, initial_state=states) if states else layers[0](x)
-        for layer in layers[1:]:
-            y = layer(_as_list(y)[0])
-        return self.keras.Model([x, *states] if states else x, y)
-
-    def _to_numpy(self, output: Any) -> Array:
+    def to_numpy(self, output: Any) -> Array:
+        """A tensor of any backend as an array."""
         ops = getattr(self.keras, "ops", None)
         return np.asarray(ops.convert_to_numpy(output) if ops else output)
 
+    def _tensor(self, array: Array) -> Any:
+        ops = getattr(self.keras, "ops", None)
+        return ops.convert_to_tensor(array) if ops else self.tensorflow.convert_to_tensor(array)
 
-def _activation_names(layer: Layer) -> List[str]:
-    inner = getattr(layer, "layer", layer)
-    names = (getattr(inner, name, None) for name in ("activation", "recurrent_activation"))
+
+def set_weights(layers: Sequence[Any], weights: Sequence[Array]) -> None:
+    """Give each layer its own of the weights of all."""
+    remaining = list(weights)
+    for layer in layers:
+        count = len(layer.weights)
+        layer.set_weights(remaining[:count])
+        remaining = remaining[count:]
+
+
+def reset_states(layers: Sequence[Any]) -> None:
+    """Reset what stateful layers carry; ``reset_state`` in Keras 3, ``reset_states`` in Keras 2."""
+    for layer in layers:
+        reset = getattr(layer, "reset_state", None) or getattr(layer, "reset_states", None)
+        if reset and getattr(layer, "stateful", False):
+            reset()
+
+
+def _activation_names(case: Case) -> List[str]:
+    layers = [inner for layer in case.model.layers for inner in layers_within(layer)]
+    names = (getattr(layer, name, None) for layer in layers for name in ("activation", "recurrent_activation"))
     return [name for name in names if isinstance(name, str)]
 
 
 def _base_name(name: str) -> str:
     """``kernel`` from ``lstm/lstm_cell/kernel:0``, as Keras 2 writes it, or from ``kernel``, as Keras 3 does."""
     return name.rsplit("/", maxsplit=1)[-1].split(":", maxsplit=1)[0]
-
-
-def _as_list(value: Any) -> List[Any]:
-    return list(value) if isinstance(value, (list, tuple)) else [value]
-
-
-def _shapes(output_shape: Any) -> Tuple[Shape, ...]:
-    """``model.output_shape`` is a shape, or a list of shapes where the model returns several tensors."""
-    several = any(isinstance(item, (list, tuple)) for item in output_shape)
-    return tuple(tuple(shape) for shape in (output_shape if several else [output_shape]))

@@ -18,19 +18,24 @@ def keras_version(keras: Any) -> str:
     return str(version).partition("-")[0]  # TF 2.2 says 2.3.0-tf
 
 
+def tensorflow(keras: Any) -> Any:
+    """TensorFlow, or None where Keras computes with something else."""
+    return importlib.import_module("tensorflow") if keras.backend.backend() == "tensorflow" else None
+
+
 def describe(flavour: str, version: str, keras: Any, lstm_path: str) -> Environment:
     """What the pytest header and every report say about the subject."""
     backend = keras.backend.backend()
     module = importlib.import_module(backend)
-    tensorflow = module if backend == "tensorflow" else None
+    flow = tensorflow(keras)
     return Environment(
         keras=f"{flavour} {version}",
-        backend=f"{'TensorFlow' if tensorflow else backend} {module.__version__}",
+        backend=f"{'TensorFlow' if flow else backend} {module.__version__}",
         numpy=np.__version__,
         python=platform.python_version(),
-        device=_device(tensorflow) if tensorflow else "device unknown",
-        threads=_threads(tensorflow) if tensorflow else "unknown",
-        onednn=_onednn() if tensorflow else "not used",
+        device=_device(flow) if flow else "device unknown",
+        threads=_threads(flow) if flow else "unknown",
+        onednn=_onednn() if flow else "not used",
         layer=lstm_path,
     )
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any, Iterator, Optional
 
 from conformance.subject.adapter import Subject
+from conformance.subject.modes import split_cpu
 
 #: What ``--keras`` takes, and how to install each.
 FLAVOURS = {
@@ -40,6 +41,8 @@ def load(flavour: str, lstm: Optional[str] = None) -> Subject:
         raise SubjectError(f"--keras {flavour}: {error.name} is not installed ({FLAVOURS[flavour]})") from error
     except Exception as error:  # a broken installation fails in many ways
         raise SubjectError(f"--keras {flavour}: cannot be imported: {_one_line(error)}") from error
+    if keras.backend.backend() == "tensorflow":
+        split_cpu(importlib.import_module("tensorflow"))
     return Subject(flavour, keras, _import_class(lstm) if lstm else None, lstm or "")
 
 

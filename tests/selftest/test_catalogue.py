@@ -56,7 +56,7 @@ def test_documented_figures_are_those_of_the_reference(document):
     """What a document prints follows from the equations: parameters 4(du + u² + u), shapes, rows."""
     for example in document.example:
         case, figures = example.case, example.figures
-        weights = [parameter_count(shapes.values()) for shapes in case.model.weight_shapes(case.features)]
+        weights = [parameter_count(shapes.values()) for shapes in case.model.weight_shapes(case.input_shape)]
         assert sum(weights) == figures.parameters
         assert [row.parameters for row in figures.rows] == weights
         shapes = case.model.output_shapes((None, *case.input_shape[1:]))

@@ -1,0 +1,126 @@
+"""Covering arrays over the option space: which rows of words the cases are.
+
+::
+
+    python -m conformance.covering        draw them anew and write fixtures/cases/, which freezes them
+
+needs allpairspy (``pip install -e ".[cases]"``). It may miss combinations where many exclude each other; what it misses
+is added, one row for as many as go together.
+"""
+
+from __future__ import annotations
+
+from itertools import combinations, product
+from pathlib import Path
+from typing import Dict, Iterator, List, Optional, Sequence, Set, Tuple
+
+from conformance.fixtures import FIXTURES
+from conformance.space import TOPOLOGIES, Row, Topology
+
+#: Words of two or three options.
+Combination = Tuple[Tuple[str, str], ...]
+
+#: By tier, of how many options every combination of words is in some case.
+TIERS = {"smoke": 1, "default": 2, "full": 3}
+
+FOLDER = FIXTURES / "cases"
+
+
+def combinations_of(row: Row, strength: int) -> Set[Combination]:
+    """The combinations of so many words in a row."""
+    return set(combinations(sorted(row.items()), strength))
+
+
+def allowed(topology: Topology, strength: int) -> Iterator[Combination]:
+    """Every combination that some row has: those that can be completed."""
+    for options in combinations(sorted(topology.options), strength):
+        for words in product(*(topology.options[option] for option in options)):
+            combination = tuple(zip(options, words))
+            if completed(topology, dict(combination)) is not None:
+                yield combination
+
+
+def completed(topology: Topology, row: Row, wanted: Sequence[Combination] = ()) -> Optional[Dict[str, str]]:
+    """A row with these words, and with those of ``wanted`` that it can have beside; None where there is none."""
+    if not topology.allows(row):
+        return None
+    best = dict(row)
+    for combination in wanted:
+        more = {**best, **dict(combination)}
+        if all(best.get(option, word) == word for option, word in combination) and _completed(topology, more):
+            best = more
+    return _completed(topology, best)
+
+
+def _completed(topology: Topology, row: Row) -> Optional[Dict[str, str]]:
+    """Fill the open options one after another, going back where words exclude each other."""
+    if not topology.allows(row):
+        return None
+    missing = next((option for option in topology.options if option not in row), None)
+    if missing is None:
+        return dict(row)
+    for word in topology.options[missing]:
+        found = _completed(topology, {**row, missing: word})
+        if found is not None:
+            return found
+    return None
+
+
+def drawn(topology: Topology, strength: int) -> List[Dict[str, str]]:
+    """The rows allpairspy makes."""
+    from allpairspy import AllPairs  # noqa: PLC0415  needed by this command alone
+
+    options = list(topology.options)
+    rows = AllPairs(
+        [list(words) for words in topology.options.values()],
+        filter_func=lambda words: topology.allows(dict(zip(options, words))),
+        n=strength,
+    )
+    return [dict(zip(options, row)) for row in rows]
+
+
+def covering(topology: Topology, strength: int) -> List[str]:
+    """The ids of rows in which every allowed combination occurs."""
+    rows = drawn(topology, strength)
+    covered = {combination for row in rows for combination in combinations_of(row, strength)}
+    missing = [combination for combination in allowed(topology, strength) if combination not in covered]
+    while missing:
+        row = completed(topology, dict(missing[0]), missing[1:])
+        assert row is not None
+        rows.append(row)
+        covered = combinations_of(row, strength)
+        missing = [combination for combination in missing if combination not in covered]
+    return [topology.id(row) for row in rows]
+
+
+def essence(topology: Topology, ids: Sequence[str]) -> List[str]:
+    """As few of these cases as have every word between them, as far as taking the richest first goes."""
+    remaining = {case_id: combinations_of(topology.row(case_id), 1) for case_id in ids}
+    wanted: Set[Combination] = set().union(*remaining.values())
+    chosen = []
+    while wanted:
+        richest = max(remaining, key=lambda case_id: len(remaining[case_id] & wanted))
+        wanted -= remaining.pop(richest)
+        chosen.append(richest)
+    return chosen
+
+
+def frozen_ids(tier: str, folder: Path = FIXTURES / "cases") -> List[str]:
+    """The ids of a tier that ``fixtures/cases/`` holds."""
+    return (folder / f"{tier}.txt").read_text(encoding="utf-8").split()
+
+
+def freeze(folder: Path = FIXTURES / "cases") -> None:
+    """Draw every tier anew and write it; the smoke tier is part of the default one."""
+    by_tier: Dict[str, List[str]] = {tier: [] for tier in TIERS}
+    for topology in TOPOLOGIES.values():
+        by_tier["default"] += (pairs := covering(topology, TIERS["default"]))
+        by_tier["full"] += covering(topology, TIERS["full"])
+        by_tier["smoke"] += essence(topology, pairs)
+    for tier, ids in by_tier.items():
+        (folder / f"{tier}.txt").write_text("\n".join(ids) + "\n", encoding="utf-8")
+        print(f"{tier}: {len(ids)} cases")  # noqa: T201
+
+
+if __name__ == "__main__":
+    freeze()

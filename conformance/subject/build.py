@@ -1,0 +1,179 @@
+"""Building the Keras model of a case."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Callable, Dict, Iterable, List, Sequence, Tuple
+
+from conformance.case import Case
+from conformance.data import state_shapes
+from reference_impl import (
+    LSTM,
+    RNN,
+    Bidirectional,
+    Embedding,
+    EncoderDecoder,
+    Layer,
+    Model,
+    Shared,
+    StackedRNNCells,
+    TimeDistributed,
+)
+from reference_impl.cells import Cell
+from reference_impl.types import Array
+
+
+@dataclass(frozen=True)
+class Built:
+    """A model, the layers in it that stand for the case's, and the tensors it returns for symbolic inputs.
+
+    ``model`` takes the inputs of ``arrange``; for api "layer" it is a function.
+    """
+
+    model: Any
+    layers: Sequence[Any]
+    symbolic: Sequence[Any]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The inputs of a model by what they are: arrays, tensors or symbolic tensors."""
+
+    x: Sequence[Any]
+    masks: Sequence[Any]
+    states: Sequence[Any]
+
+    def arrange(self) -> Any:
+        """The inputs as a model takes them: in a list, or by itself where there is one."""
+        inputs = [*self.x, *(mask for mask in self.masks if mask is not None), *self.states]
+        return inputs if len(inputs) > 1 else inputs[0]
+
+
+def parts(case: Case, inputs: Any) -> Parts:
+    """The inverse of ``Parts.arrange``."""
+    given = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
+    count = case.model.inputs
+    if not case.mask_dtype:
+        return Parts(given[:count], [None] * count, given[count:])
+    return Parts(given[:count], given[count : 2 * count], given[2 * count :])
+
+
+def forward(case: Case, layers: Sequence[Any], inputs: Any) -> List[Any]:
+    """What the layers of a case return for inputs, symbolic ones or not, as the case's model connects them."""
+    return CONNECT[type(case.model)](case.model.layers, layers, parts(case, inputs))
+
+
+def _row(described: Sequence[Layer], layers: Sequence[Any], given: Parts) -> List[Any]:
+    (y,), states = given.x, given.states
+    outputs = [y]
+    for layer, keras_layer in zip(described, layers):
+        takes_states = isinstance(layer, (LSTM, RNN, Bidirectional, Cell))
+        outputs = apply(layer, keras_layer, outputs[0], given.masks[0], states if takes_states else ())
+        states = () if takes_states else states
+    return outputs
+
+
+def _encoder_decoder(described: Sequence[Layer], layers: Sequence[Any], given: Parts) -> List[Any]:
+    _, *states = apply(described[0], layers[0], given.x[0], given.masks[0], given.states)
+    return apply(described[1], layers[1], given.x[1], given.masks[1], states)
+
+
+def _shared(described: Sequence[Layer], layers: Sequence[Any], given: Parts) -> List[Any]:
+    (layer,), (keras_layer,) = described, layers
+    calls = [apply(layer, keras_layer, x, mask, given.states) for x, mask in zip(given.x, given.masks)]
+    return [output for outputs in calls for output in outputs]
+
+
+CONNECT: Dict[type, Callable[[Sequence[Layer], Sequence[Any], Parts], List[Any]]] = {
+    Model: _row,
+    EncoderDecoder: _encoder_decoder,
+    Shared: _shared,
+}
+
+
+def apply(layer: Layer, keras_layer: Any, x: Any, mask: Any, states: Sequence[Any]) -> List[Any]:
+    """Call one layer; a mask is given to those that read one."""
+    if isinstance(layer, Cell):
+        return flat(keras_layer(x, _nested(layer, states)))
+    given: Dict[str, Any] = {}
+    if mask is not None and isinstance(layer, (LSTM, RNN, Bidirectional, TimeDistributed)):
+        given["mask"] = mask
+    if states:
+        given["initial_state"] = _nested(layer, states)
+    return flat(keras_layer(x, **given))
+
+
+def _nested(layer: Any, states: Sequence[Any]) -> List[Any]:
+    """States as Keras wants them: a stack of cells has a list for each cell."""
+    if isinstance(getattr(layer, "cell", layer), StackedRNNCells):
+        return [list(states[i : i + 2]) for i in range(0, len(states), 2)]
+    return list(states)
+
+
+def flat(value: Any) -> List[Any]:
+    """The tensors in nested lists and tuples."""
+    return [item for inner in value for item in flat(inner)] if isinstance(value, (list, tuple)) else [value]
+
+
+def symbolic_inputs(keras: Any, case: Case) -> Parts:
+    """Keras inputs for a case: x of each, its mask where it is given as an array, initial states."""
+    steps = None if case.open_steps else case.steps
+    batch = case.batch if case.stateful else None
+    shapes = case.shapes_of_inputs(steps)
+
+    def inputs(wanted: Iterable[Sequence[Any]], dtype: str) -> List[Any]:
+        return [keras.Input(batch_shape=(batch, *shape[1:]), dtype=dtype) for shape in wanted]
+
+    return Parts(
+        inputs(shapes, input_dtype(case)),
+        inputs((shape[:-1] for shape in shapes), case.mask_dtype) if case.mask_dtype else [None] * len(shapes),
+        inputs(state_shapes(case), input_dtype(case, states=True)),
+    )
+
+
+def input_dtype(case: Case, states: bool = False) -> str:
+    """Tokens and integers are int32; half precision is given as float32, which Keras casts."""
+    if not states and (case.values == "integers" or isinstance(case.model.layers[0], Embedding)):
+        return "int32"
+    return "float64" if case.dtype == "float64" else "float32"
+
+
+def input_arrays(case: Case, x: Sequence[Array], masks: Sequence[Any], states: Sequence[Array]) -> Parts:
+    """The arrays of a call: a mask only where it is given as one."""
+    given = [mask.astype(case.mask_dtype) if case.mask_dtype else None for mask in masks]
+    return Parts(x, given, states)
+
+
+def sequential(keras: Any, case: Case, layers: List[Any], input_layer: Any) -> Built:
+    """A Sequential of the layers, below them an input or nothing."""
+    model = keras.Sequential([*([] if input_layer is None else [input_layer]), *layers])
+    return Built(model, layers, model.outputs)
+
+
+def functional(keras: Any, case: Case, layers: List[Any]) -> Built:
+    """A functional model, or what wraps the same layers, which it has built."""
+    inputs = symbolic_inputs(keras, case).arrange()
+    outputs = forward(case, layers, inputs)
+    if case.api == "layer":
+        return Built(lambda given: forward(case, layers, given), layers, outputs)
+    if case.api == "subclass":
+        return Built(_subclassed(keras, case, layers), layers, outputs)
+    return Built(keras.Model(inputs, outputs if len(outputs) > 1 else outputs[0]), layers, outputs)
+
+
+def _subclassed(keras: Any, case: Case, layers: List[Any]) -> Any:
+    class Subclassed(keras.Model):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__(dtype=case.dtype)  # a model of another dtype would cast the inputs
+            self.parts = layers
+
+        def call(self, inputs: Any) -> Any:
+            outputs = forward(case, layers, inputs)
+            return outputs if len(outputs) > 1 else outputs[0]
+
+    return Subclassed()
+
+
+def shapes(tensors: Sequence[Any]) -> Tuple[Tuple[Any, ...], ...]:
+    """The shapes of tensors, None where a size is open."""
+    return tuple(tuple(tensor.shape) for tensor in tensors)

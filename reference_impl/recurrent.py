@@ -1,0 +1,121 @@
+"""Recurrent layers: a cell repeated over time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Dict, Optional, Sequence, Tuple
+
+import numpy as np
+
+from reference_impl.activations import Activation
+from reference_impl.cells import Cell, LSTMCell, state_names
+from reference_impl.layer import Arrays, Layer, Run
+from reference_impl.rounding import Rounding, exact
+from reference_impl.scan import scan
+from reference_impl.step import DropoutMasks
+from reference_impl.types import Array, Shape
+
+
+@dataclass(frozen=True)
+class RNN(Layer):
+    """A cell over time; the arguments are those of ``keras.layers.RNN``.
+
+    It reads x (batch, T, d) and returns the last output, (batch, u), or with ``return_sequences`` all, (batch, T, u);
+    then with ``return_state`` the states behind the last. With ``go_backwards`` it reads from the last step to the
+    first. ``unroll`` says how Keras builds the loop, not what it computes.
+    """
+
+    cell: Cell
+    return_sequences: bool = False
+    return_state: bool = False
+    go_backwards: bool = False
+    zero_output_for_mask: bool = False
+    stateful: bool = False
+    unroll: bool = False
+
+    def weight_shapes(self, features: int) -> Dict[str, Shape]:
+        return self.cell.weight_shapes(features)
+
+    def state_shapes(self, input_shape: Shape) -> Tuple[Shape, ...]:
+        return self.cell.state_shapes(input_shape)
+
+    def output_shapes(self, input_shape: Shape) -> Dict[str, Shape]:
+        batch, steps, _ = input_shape
+        width = self.cell.output_size
+        shapes: Dict[str, Shape] = {"output": (batch, steps, width) if self.return_sequences else (batch, width)}
+        if self.return_state:
+            states = self.state_shapes(input_shape)
+            shapes.update(zip(state_names(len(states)), states))
+        return shapes
+
+    def run(
+        self,
+        x: Array,
+        weights: Sequence[Array],
+        initial_state: Sequence[Array] = (),
+        mask: Optional[Array] = None,
+        fl: Rounding = exact,
+        dropout: Sequence[DropoutMasks] = (),
+    ) -> Run:
+        """Evaluate the layer; with ``dropout`` as in training, given the masks that were drawn for each cell."""
+
+        def step(x_t: Array, states: Arrays) -> Tuple[Array, Arrays]:
+            return self.cell.step(x_t, states, weights, fl, dropout)
+
+        states = tuple(initial_state) or tuple(np.zeros(shape) for shape in self.state_shapes(x.shape))
+        outputs, states = scan(step, x, states, mask, self.go_backwards, self.zero_output_for_mask)
+        output = outputs if self.return_sequences else outputs[:, -1]
+        returned = (output, *states) if self.return_state else (output,)
+        return Run(returned, states, mask if self.return_sequences else None)
+
+
+@dataclass(frozen=True)
+class LSTM(Layer):
+    """``RNN(LSTMCell(...))`` in one; the arguments are those of ``keras.layers.LSTM``."""
+
+    units: int
+    activation: Activation = "tanh"
+    recurrent_activation: Activation = "sigmoid"
+    use_bias: bool = True
+    return_sequences: bool = False
+    return_state: bool = False
+    go_backwards: bool = False
+    zero_output_for_mask: bool = False
+    stateful: bool = False
+    unroll: bool = False
+    dropout: float = 0.0
+    recurrent_dropout: float = 0.0
+    implementation: int = 2
+
+    @property
+    def rnn(self) -> RNN:
+        """What this layer is."""
+        return RNN(
+            LSTMCell(self.units, self.activation, self.recurrent_activation, self.use_bias),
+            self.return_sequences,
+            self.return_state,
+            self.go_backwards,
+            self.zero_output_for_mask,
+            self.stateful,
+            self.unroll,
+        )
+
+    def weight_shapes(self, features: int) -> Dict[str, Shape]:
+        return self.rnn.weight_shapes(features)
+
+    def state_shapes(self, input_shape: Shape) -> Tuple[Shape, ...]:
+        return self.rnn.state_shapes(input_shape)
+
+    def output_shapes(self, input_shape: Shape) -> Dict[str, Shape]:
+        return self.rnn.output_shapes(input_shape)
+
+    def run(
+        self,
+        x: Array,
+        weights: Sequence[Array],
+        initial_state: Sequence[Array] = (),
+        mask: Optional[Array] = None,
+        fl: Rounding = exact,
+        dropout: Sequence[DropoutMasks] = (),
+    ) -> Run:
+        return self.rnn.run(x, weights, initial_state, mask, fl, dropout)

@@ -1,0 +1,117 @@
+"""Layers around a layer: two directions, and an axis in front of time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Callable, Dict, Optional, Sequence, Tuple, Union
+
+import numpy as np
+
+from reference_impl.layer import Arrays, Layer, Run
+from reference_impl.recurrent import LSTM, RNN
+from reference_impl.rounding import Rounding, exact
+from reference_impl.types import Array, Shape
+
+#: How Bidirectional joins the outputs of its halves; ``None`` returns both.
+MERGE_MODES: Dict[Optional[str], Callable[[Array, Array, Rounding], Arrays]] = {
+    "concat": lambda forward, backward, fl: (np.concatenate([forward, backward], axis=-1),),
+    "sum": lambda forward, backward, fl: (fl(forward + backward),),
+    "mul": lambda forward, backward, fl: (fl(forward * backward),),
+    "ave": lambda forward, backward, fl: (fl(0.5 * fl(forward + backward)),),
+    None: lambda forward, backward, fl: (forward, backward),
+}
+
+
+@dataclass(frozen=True)
+class Bidirectional(Layer):
+    """Two layers reading forwards and backwards (Schuster and Paliwal, 1997), as ``keras.layers.Bidirectional``.
+
+    The second half is ``backward_layer``, or else ``layer`` with ``go_backwards`` turned round. Returning sequences,
+    its outputs are flipped back to the order of x before they are merged, and masked outputs of both halves are zero;
+    returning the last, they are not, whatever the layers themselves were told.
+    """
+
+    layer: Union[LSTM, RNN]
+    merge_mode: Optional[str] = "concat"
+    backward_layer: Optional[Union[LSTM, RNN]] = None
+
+    @property
+    def stateful(self) -> bool:  # type: ignore[override]
+        """As its halves are."""
+        return self.layer.stateful
+
+    @property
+    def halves(self) -> Tuple[Union[LSTM, RNN], Union[LSTM, RNN]]:
+        """The forward and the backward layer."""
+        backward = self.backward_layer or replace(self.layer, go_backwards=not self.layer.go_backwards)
+        zero = self.layer.return_sequences
+        return replace(self.layer, zero_output_for_mask=zero), replace(backward, zero_output_for_mask=zero)
+
+    def weight_shapes(self, features: int) -> Dict[str, Shape]:
+        return _both(*(half.weight_shapes(features) for half in self.halves))
+
+    def state_shapes(self, input_shape: Shape) -> Tuple[Shape, ...]:
+        return tuple(shape for half in self.halves for shape in half.state_shapes(input_shape))
+
+    def output_shapes(self, input_shape: Shape) -> Dict[str, Shape]:
+        forward, backward = (half.output_shapes(input_shape) for half in self.halves)
+        output, width = forward.pop("output"), backward.pop("output")[-1]
+        states = _both(forward, backward)
+        if self.merge_mode is None:
+            return {"forward_output": output, "backward_output": output, **states}
+        joined = output[-1] + width if self.merge_mode == "concat" else width
+        return {"output": (*output[:-1], joined), **states}
+
+    def run(
+        self,
+        x: Array,
+        weights: Sequence[Array],
+        initial_state: Sequence[Array] = (),
+        mask: Optional[Array] = None,
+        fl: Rounding = exact,
+    ) -> Run:
+        """The merged output (or both, with ``merge_mode=None``), then with ``return_state`` the states of each half.
+
+        ``weights`` and ``initial_state`` hold the forward half's, then the backward half's.
+        """
+        first, second = self.halves
+        w, s = len(weights) // 2, len(initial_state) // 2
+        forward = first.run(x, weights[:w], initial_state[:s], mask, fl)
+        backward = second.run(x, weights[w:], initial_state[s:], mask, fl)
+        flipped = backward.outputs[0][:, ::-1] if self.layer.return_sequences else backward.outputs[0]
+        merged = MERGE_MODES[self.merge_mode](forward.outputs[0], flipped, fl)
+        returned = (*merged, *forward.outputs[1:], *backward.outputs[1:])
+        return Run(returned, forward.states + backward.states, forward.mask)
+
+
+@dataclass(frozen=True)
+class TimeDistributed(Layer):
+    """A layer applied to every slice along the first axis behind the batch, as ``keras.layers.TimeDistributed``."""
+
+    layer: Layer
+
+    def weight_shapes(self, features: int) -> Dict[str, Shape]:
+        return self.layer.weight_shapes(features)
+
+    def output_shapes(self, input_shape: Shape) -> Dict[str, Shape]:
+        batch, slices, *rest = input_shape
+        shapes = self.layer.output_shapes((batch, *rest))
+        return {name: (batch, slices, *shape[1:]) for name, shape in shapes.items()}
+
+    def run(
+        self,
+        x: Array,
+        weights: Sequence[Array],
+        initial_state: Sequence[Array] = (),
+        mask: Optional[Array] = None,
+        fl: Rounding = exact,
+    ) -> Run:
+        """X is (batch, slices, ...), ``mask`` (batch, slices, ...); each slice is a run of its own."""
+        masks = [None if mask is None else mask[:, i] for i in range(x.shape[1])]
+        runs = [self.layer.run(x[:, i], weights, (), own, fl) for i, own in enumerate(masks)]
+        return Run(tuple(np.stack(arrays, axis=1) for arrays in zip(*(run.outputs for run in runs))), (), mask)
+
+
+def _both(forward: Dict[str, Shape], backward: Dict[str, Shape]) -> Dict[str, Shape]:
+    halves = {"forward": forward, "backward": backward}
+    return {f"{half}_{name}": shape for half, own in halves.items() for name, shape in own.items()}

@@ -1,0 +1,84 @@
+"""One layer of Keras, called by hand, and what the reference expects of it."""
+
+import numpy as np
+import pytest
+
+from conformance.compare import compare
+from conformance.subject.build import flat
+from reference_impl import estimate
+
+
+class ByHand:
+    """A Keras layer with drawn weights; ``description`` is the same layer in the reference."""
+
+    def __init__(self, subject, description, input_shape, uniform, dtype="float32"):
+        self.subject = subject
+        self.description = description
+        self.dtype = dtype
+        self.layer = subject.layer(description, policy(subject, dtype))
+        self.layer.build(input_shape)
+        self.weights = [uniform(*shape) for shape in description.weight_shapes(input_shape[-1]).values()]
+        self.layer.set_weights(self.weights)
+
+    def __call__(self, x, **given):
+        return call(self.subject, self.layer, x, **given)
+
+    def expected(self, *inputs, masks=None, initial_state=()):
+        """What the last of several calls returns; each starts from the states that the one before it ended in."""
+        masks = masks or [None] * len(inputs)
+
+        def compute(tile, fl):
+            states, outputs = [tile(state.astype(np.float64)) for state in initial_state], ()
+            for x, mask in zip(inputs, masks):
+                tiled = None if mask is None else tile(mask)
+                outputs, states, _ = self.description.run(tile(x.astype(np.float64)), self.weights, states, tiled, fl)
+            return outputs
+
+        return estimate(compute, self.dtype.replace("mixed_", ""), seed=0)
+
+
+def policy(subject, dtype):
+    """What a layer's ``dtype`` is given for a name: Keras 2.4 knows those of mixed policies only as objects."""
+    if not dtype.startswith("mixed_"):
+        return dtype
+    if not hasattr(getattr(subject.keras, "mixed_precision", None), "Policy"):
+        pytest.skip("this Keras has no mixed precision, or as an experiment")
+    return subject.keras.mixed_precision.Policy(dtype)
+
+
+def call(subject, layer, x, **given):
+    """What a layer or a model returns for x, its arrays in a row; masks and states are given as tensors."""
+    if not subject.eager:
+        pytest.skip("this Keras does not compute eagerly")
+    tensors = {name: tensor(subject, value) for name, value in given.items()}
+    return [subject.to_numpy(array) for array in flat(layer(tensor(subject, x), **tensors))]
+
+
+def tensor(subject, value):
+    """An array, or lists of arrays, as tensors; anything else as it is."""
+    if isinstance(value, list):
+        return [tensor(subject, item) for item in value]
+    if not isinstance(value, np.ndarray):
+        return value
+    ops = getattr(subject.keras, "ops", None)
+    if ops:
+        return ops.convert_to_tensor(value)
+    return subject.keras.backend.constant(value, dtype=value.dtype.name)
+
+
+def agree(arrays, expected):
+    """Hold arrays to estimates, in their order."""
+    for number, comparison in enumerate(comparisons(arrays, expected)):
+        worst, ratio = comparison.worst, comparison.ratio
+        actual, wanted = comparison.actual[worst], comparison.expected[worst]
+        assert comparison.agrees, f"array {number} is {actual} at {worst}, not {wanted}: ratio {ratio:.3g}"
+
+
+def matches(arrays, expected):
+    """Whether arrays are what is estimated."""
+    return all(comparison.agrees for comparison in comparisons(arrays, expected))
+
+
+def comparisons(arrays, expected):
+    assert [array.shape for array in arrays] == [one.value.shape for one in expected]
+    return [compare("array", one, array) for one, array in zip(expected, arrays)]

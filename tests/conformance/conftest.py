@@ -1,0 +1,28 @@
+"""Fixtures of the tests that ask one thing of one layer."""
+
+import numpy as np
+import pytest
+from by_hand import ByHand
+
+from conformance.data import seed
+
+
+@pytest.fixture
+def uniform(request):
+    """Float32 numbers between -1 and 1 that float16 holds too, drawn from the test's id."""
+    random = np.random.RandomState(seed(request.node.name))
+
+    def uniform(*shape):
+        return (2.0 * random.random_sample(shape) - 1.0).astype(np.float16).astype(np.float32)
+
+    return uniform
+
+
+@pytest.fixture
+def by_hand(subject, uniform):
+    """Make a layer to call by hand from its description and the shape of its input, batch first."""
+
+    def by_hand(description, input_shape, dtype="float32"):
+        return ByHand(subject, description, input_shape, uniform, dtype)
+
+    return by_hand

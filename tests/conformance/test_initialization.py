@@ -1,0 +1,119 @@
+"""What a freshly built LSTM holds."""
+
+import numpy as np
+import pytest
+from by_hand import agree
+
+from reference_impl import GATES, Estimate, gate_slice
+from reference_impl.rounding import FORMATS
+
+FEATURES, UNITS = 16, 32
+
+#: How often a test of drawn numbers may fail by chance.
+FALSE_ALARM = 1e-9
+
+#: What holds an LSTM's weights, by how many LSTMs it holds.
+LAYERS = {
+    "LSTM": lambda subject, **arguments: subject.lstm(UNITS, **arguments),
+    "LSTMCell": lambda subject, **arguments: subject.keras.layers.LSTMCell(UNITS, **arguments),
+    "RNN": lambda subject, **arguments: subject.keras.layers.RNN(subject.keras.layers.LSTMCell(UNITS, **arguments)),
+    "Bidirectional": lambda subject, **arguments: subject.keras.layers.Bidirectional(subject.lstm(UNITS, **arguments)),
+}
+
+each_layer = pytest.mark.parametrize("name", LAYERS)
+
+
+def fresh(subject, name, **arguments):
+    """For each LSTM of a new layer its weights: kernel, recurrent kernel and, if it has one, bias."""
+    layer = LAYERS[name](subject, **arguments)
+    layer.build((None, FEATURES) if name == "LSTMCell" else (None, 2, FEATURES))
+    weights = layer.get_weights()
+    each = len(weights) // (2 if name == "Bidirectional" else 1)
+    return [weights[start : start + each] for start in range(0, len(weights), each)]
+
+
+@each_layer
+def test_bias_is_one_in_the_forget_gate_and_zero_elsewhere(subject, name):
+    for _, _, bias in fresh(subject, name):
+        for gate in GATES:
+            assert (gate_slice(bias, gate) == (1.0 if gate == "f" else 0.0)).all(), f"gate {gate}"
+
+
+@each_layer
+def test_bias_is_zero_without_unit_forget_bias(subject, name):
+    for _, _, bias in fresh(subject, name, unit_forget_bias=False):
+        assert not bias.any()
+
+
+@each_layer
+def test_kernel_is_glorot_uniform(subject, name):
+    """Uniform within ±√(6 / (d + 4u)), the limit of a matrix (d, 4u): each of n numbers is below q of it with
+    probability q, so the largest is below q = p^(1/n) of it once in 1/p times."""
+    limit = np.sqrt(6.0 / (FEATURES + 4 * UNITS))
+    for kernel, *_ in fresh(subject, name):
+        assert np.abs(kernel).max() <= np.float32(limit)
+        assert np.abs(kernel).max() >= FALSE_ALARM ** (1.0 / kernel.size) * limit
+
+
+@each_layer
+def test_recurrent_kernel_is_orthogonal(subject, name):
+    """The rows of U (u, 4u) are orthonormal: U·Uᵀ = I.
+
+    They come from a QR decomposition. Of one computed by Householder's reflections in a format with unit roundoff r,
+    Q (m, n) differs from an orthonormal matrix by less than √n·m·n·r (Higham, "Accuracy and Stability of Numerical
+    Algorithms", theorem 19.4), and U·Uᵀ from I by twice that.
+    """
+    deviation = 2.0 * np.sqrt(UNITS) * 4 * UNITS * UNITS * FORMATS["float32"].unit_roundoff
+    for _, recurrent_kernel, *_ in fresh(subject, name):
+        product = recurrent_kernel.astype(np.float64) @ recurrent_kernel.T
+        agree([product], [Estimate(np.eye(UNITS), np.full_like(product, deviation))])
+
+
+@each_layer
+def test_initializers_reach_the_weights_they_are_named_for(subject, name):
+    constant = subject.keras.initializers.Constant
+    arguments = {"kernel_initializer": constant(0.25), "recurrent_initializer": constant(0.5)}
+    arguments.update(bias_initializer=constant(0.75), unit_forget_bias=False)
+    for kernel, recurrent_kernel, bias in fresh(subject, name, **arguments):
+        assert (kernel == 0.25).all()
+        assert (recurrent_kernel == 0.5).all()
+        assert (bias == 0.75).all()
+
+
+@each_layer
+def test_unit_forget_bias_forces_zeros(subject, name):
+    """``unit_forget_bias=True``, so the documentation, "will also force ``bias_initializer="zeros"``"."""
+    for _, _, bias in fresh(subject, name, bias_initializer=subject.keras.initializers.Constant(0.75)):
+        values = {gate: np.unique(gate_slice(bias, gate)).tolist() for gate in GATES}
+        assert values == {"i": [0.0], "f": [1.0], "c": [0.0], "o": [0.0]}, f"the gates' biases are {values}"
+
+
+@each_layer
+def test_without_bias_there_are_two_weights(subject, name):
+    for weights in fresh(subject, name, use_bias=False):
+        assert [weight.shape for weight in weights] == [(FEATURES, 4 * UNITS), (UNITS, 4 * UNITS)]
+
+
+@each_layer
+@pytest.mark.parametrize("argument", ["kernel_initializer", "recurrent_initializer"])
+@pytest.mark.parametrize("initializer", ["GlorotUniform", "Orthogonal"])
+def test_equal_seeds_give_equal_weights(subject, name, argument, initializer):
+    if not hasattr(subject.keras.initializers, initializer):
+        pytest.skip(f"this Keras has no class {initializer}")
+    position = ["kernel_initializer", "recurrent_initializer"].index(argument)
+    seeded, again, other = (
+        fresh(subject, name, **{argument: getattr(subject.keras.initializers, initializer)(seed=seed)})[0][position]
+        for seed in (7, 7, 8)
+    )
+    assert np.array_equal(seeded, again), "equal seeds gave other weights"
+    assert not np.array_equal(seeded, other)
+
+
+@each_layer
+def test_no_two_layers_start_alike(subject, name):
+    """Without a seed each layer is drawn anew, also the two halves of a Bidirectional."""
+    drawn = [weights for _ in range(2) for weights in fresh(subject, name)]
+    for first, *others in (drawn[start:] for start in range(len(drawn) - 1)):
+        for other in others:
+            assert not np.array_equal(first[0], other[0])
+            assert not np.array_equal(first[1], other[1])

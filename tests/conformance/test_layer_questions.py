@@ -1,0 +1,296 @@
+"""What a layer answers without being run: shapes, masks, weights, names, arguments."""
+
+import inspect
+
+import numpy as np
+import pytest
+from by_hand import agree
+
+from conformance.subject.build import flat
+from reference_impl import LSTM, RNN, Bidirectional, LSTMCell, StackedRNNCells, TimeDistributed, parameter_count
+
+BATCH, STEPS, FEATURES, UNITS = 2, 6, 5, 3
+CELLS = StackedRNNCells((LSTMCell(4), LSTMCell(3)))
+MERGE_MODES = ("concat", "sum", "mul", "ave", None)
+RETURNS = {
+    "last": {},
+    "sequences": {"return_sequences": True},
+    "state": {"return_state": True},
+    "sequences_state": {"return_sequences": True, "return_state": True},
+}
+
+
+def each(make):
+    """Parametrize a test with the layers of ``make``, each with every combination of what it returns."""
+    made = ((name, key, layer) for key, returns in RETURNS.items() for name, layer in make(returns).items())
+    return pytest.mark.parametrize(
+        "description", [pytest.param(layer, id=f"{name}-{key}") for name, key, layer in made]
+    )
+
+
+def recurrent_layers(returns, merge_modes=MERGE_MODES):
+    lstm = LSTM(UNITS, **returns)
+    return {
+        "LSTM": lstm,
+        "RNN": RNN(LSTMCell(UNITS), **returns),
+        "StackedRNNCells": RNN(CELLS, **returns),
+        **{f"Bidirectional-{mode}": Bidirectional(lstm, merge_mode=mode) for mode in merge_modes},
+    }
+
+
+@each(recurrent_layers)
+@pytest.mark.parametrize("shape", [(BATCH, STEPS, FEATURES), (None, None, FEATURES)], ids=["known", "open"])
+def test_compute_output_shape(subject, description, shape):
+    shapes = shapes_in(subject.layer(description, "float32").compute_output_shape(shape))
+    assert shapes == list(description.output_shapes(shape).values()), f"answered {shapes}"
+
+
+@each(lambda returns: {"TimeDistributed": TimeDistributed(LSTM(UNITS, **returns))})
+def test_compute_output_shape_of_a_time_distributed(subject, description):
+    shape = (BATCH, 4, STEPS, FEATURES)
+    shapes = shapes_in(subject.layer(description, "float32").compute_output_shape(shape))
+    assert shapes == list(description.output_shapes(shape).values()), f"answered {shapes}"
+
+
+@each(lambda returns: recurrent_layers(returns, merge_modes=("concat", None)))
+def test_symbolic_outputs_leave_batch_and_time_open(subject, description):
+    outputs = flat(subject.layer(description, "float32")(subject.keras.Input((None, FEATURES))))
+    expected = description.output_shapes((None, None, FEATURES)).values()
+    assert [shape_of(subject, output) for output in outputs] == list(expected)
+
+
+@each(recurrent_layers)
+def test_compute_mask(subject, description):
+    """An output with all steps hands the mask on; one without them, and a state, has none."""
+    assert handed_on(subject.layer(description, "float32"), description) == expected_masks(description)
+
+
+@each(lambda returns: {"Bidirectional": Bidirectional(LSTM(UNITS, stateful=True, **returns))})
+def test_compute_mask_of_a_stateful_bidirectional(subject, description):
+    layer = subject.layer(description, "float32")
+    layer.build((BATCH, STEPS, FEATURES))
+    assert handed_on(layer, description) == expected_masks(description)
+
+
+def handed_on(layer, description):
+    """The mask of each output, as a layer answers that is given the mask "mask"; those it leaves out are None."""
+    masks = flat(layer.compute_mask(None, "mask"))
+    return masks + [None] * (len(expected_masks(description)) - len(masks))
+
+
+def expected_masks(description):
+    shapes = description.output_shapes((BATCH, STEPS, FEATURES)).values()
+    return ["mask" if len(shape) == 3 else None for shape in shapes]
+
+
+BUILT = {
+    "LSTM": LSTM(UNITS),
+    "LSTM-no_bias": LSTM(UNITS, use_bias=False),
+    "RNN": RNN(LSTMCell(UNITS)),
+    "StackedRNNCells": RNN(CELLS),
+    "Bidirectional": Bidirectional(LSTM(UNITS)),
+    "TimeDistributed": TimeDistributed(LSTM(UNITS)),
+}
+
+each_built = pytest.mark.parametrize("name", BUILT)
+
+
+def built(subject, name):
+    layer = subject.layer(BUILT[name], "float32")
+    layer.build((None, 4, None, FEATURES) if name == "TimeDistributed" else (None, None, FEATURES))
+    return layer
+
+
+@each_built
+def test_weights(subject, name):
+    """Kernel, recurrent kernel and bias of each LSTM, forward before backward, lower cell before upper."""
+    layer, expected = built(subject, name), BUILT[name].weight_shapes(FEATURES)
+    kinds = ["kernel", "recurrent_kernel", "bias"][: 2 if name == "LSTM-no_bias" else 3]
+    assert [last_part(weight.name) for weight in layer.weights] == kinds * (len(expected) // len(kinds))
+    assert [tuple(weight.shape) for weight in layer.weights] == list(expected.values())
+    assert layer.count_params() == parameter_count(expected.values())
+
+
+def test_weights_of_a_cell(subject):
+    cell = subject.keras.layers.LSTMCell(UNITS)
+    cell.build((None, FEATURES))
+    expected = LSTMCell(UNITS).weight_shapes(FEATURES)
+    assert {last_part(weight.name): tuple(weight.shape) for weight in cell.weights} == expected
+    assert cell.count_params() == parameter_count(expected.values())
+
+
+@each_built
+def test_trainable_moves_all_weights(subject, name):
+    layer = built(subject, name)
+    count = len(BUILT[name].weight_shapes(FEATURES))
+    for trainable in (False, True):
+        layer.trainable = trainable
+        assert len(layer.trainable_weights) == (count if trainable else 0)
+        assert len(layer.non_trainable_weights) == (0 if trainable else count)
+
+
+FROZEN = {
+    "LSTM": lambda keras, lstm: lstm(UNITS, trainable=False),
+    "RNN": lambda keras, lstm: keras.layers.RNN(keras.layers.LSTMCell(UNITS), trainable=False),
+    "RNN-of_frozen": lambda keras, lstm: keras.layers.RNN(keras.layers.LSTMCell(UNITS, trainable=False)),
+    "Bidirectional": lambda keras, lstm: keras.layers.Bidirectional(lstm(UNITS), trainable=False),
+    "Bidirectional-of_frozen": lambda keras, lstm: keras.layers.Bidirectional(lstm(UNITS, trainable=False)),
+}
+
+
+@pytest.mark.parametrize("name", FROZEN)
+def test_layer_made_frozen_has_no_trainable_weights(subject, name):
+    layer = FROZEN[name](subject.keras, subject.lstm)
+    layer.build((None, None, FEATURES))
+    assert len(layer.trainable_weights) == 0, "weights of a layer with trainable=False are trainable"
+    assert len(layer.non_trainable_weights) == len(layer.get_weights())
+
+
+def test_names(subject):
+    bidirectional = subject.keras.layers.Bidirectional(subject.lstm(UNITS, name="inner"), name="outer")
+    assert subject.lstm(UNITS, name="mine").name == "mine"
+    assert bidirectional.name == "outer"
+    assert bidirectional.forward_layer.name == "forward_inner"
+    assert bidirectional.backward_layer.name == "backward_inner"
+
+
+def test_bidirectional_takes_the_weights_it_is_given(subject, uniform):
+    shapes = Bidirectional(LSTM(UNITS)).weight_shapes(FEATURES).values()
+    weights = [uniform(*shape) for shape in shapes]
+    layer = subject.keras.layers.Bidirectional(subject.lstm(UNITS), weights=weights)
+    layer(subject.keras.Input((STEPS, FEATURES)))
+    taken = [np.array_equal(given, held) for given, held in zip(weights, layer.get_weights())]
+    assert taken == [True] * 6, "Bidirectional(weights=...) was ignored"
+
+
+def test_sizes_of_a_cell(subject):
+    cell = subject.keras.layers.LSTMCell(UNITS)
+    assert flat(tuple(cell.state_size)) == [UNITS, UNITS]
+    assert cell.output_size == UNITS
+
+
+def test_sizes_of_a_stack_of_cells(subject):
+    """Its states are those of each cell, the lowest first; its output is the uppermost cell's."""
+    cells = [subject.keras.layers.LSTMCell(units) for units in (4, 3)]
+    stack = subject.keras.layers.StackedRNNCells(cells)
+    assert flat([tuple(size) if hasattr(size, "__len__") else size for size in stack.state_size]) == [4, 4, 3, 3]
+    assert stack.output_size == 3
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("units", [(UNITS,), (4, 3)], ids=["cell", "stack"])
+def test_initial_state_of_a_cell_is_zeros(subject, units, dtype):
+    cells = [subject.keras.layers.LSTMCell(width, dtype=dtype) for width in units]
+    cell = subject.keras.layers.StackedRNNCells(cells) if len(cells) > 1 else cells[0]
+    if not hasattr(cell, "get_initial_state"):
+        pytest.skip("cells of this Keras make no initial states")
+    asked = {"dtype": dtype} if "dtype" in inspect.signature(cell.get_initial_state).parameters else {}
+    states = [subject.to_numpy(state) for state in flat(cell.get_initial_state(batch_size=BATCH, **asked))]
+    assert [state.shape for state in states] == [(BATCH, width) for width in units for _ in "hc"]
+    assert [state.dtype.name for state in states] == [dtype] * len(states)
+    assert not any(state.any() for state in states)
+
+
+#: Arguments of LSTM that are their own value, each with one that is not its default.
+PLAIN = {
+    "units": 7,
+    "use_bias": False,
+    "unit_forget_bias": False,
+    "dropout": 0.25,
+    "recurrent_dropout": 0.125,
+    "implementation": 1,
+    "seed": 7,
+    "return_sequences": True,
+    "return_state": True,
+    "go_backwards": True,
+    "stateful": True,
+    "unroll": True,
+    "time_major": True,
+    "zero_output_for_mask": True,
+    "use_cudnn": False,
+    "trainable": False,
+    "name": "mine",
+}
+
+#: Arguments that are functions or objects: the module of Keras they are from and how one is made.
+MADE = {
+    "activation": ("activations", lambda module: module.get("relu")),
+    "recurrent_activation": ("activations", lambda module: module.get("hard_sigmoid")),
+    "kernel_initializer": ("initializers", lambda module: module.Constant(0.25)),
+    "recurrent_initializer": ("initializers", lambda module: module.Constant(0.5)),
+    "bias_initializer": ("initializers", lambda module: module.Constant(0.75)),
+    "kernel_regularizer": ("regularizers", lambda module: module.l2(0.25)),
+    "recurrent_regularizer": ("regularizers", lambda module: module.l2(0.5)),
+    "bias_regularizer": ("regularizers", lambda module: module.l2(0.75)),
+    "activity_regularizer": ("regularizers", lambda module: module.l2(1.0)),
+    "kernel_constraint": ("constraints", lambda module: module.MaxNorm(1.0)),
+    "recurrent_constraint": ("constraints", lambda module: module.MaxNorm(2.0)),
+    "bias_constraint": ("constraints", lambda module: module.MaxNorm(3.0)),
+}
+
+
+def with_argument(subject, name, value):
+    """An LSTM with one argument given, if this Keras has it."""
+    if name not in inspect.signature(subject.keras.layers.LSTM).parameters and not hasattr(subject.lstm(UNITS), name):
+        pytest.skip(f"the LSTM of this Keras has no argument {name}")
+    return subject.lstm(**{"units": UNITS, name: value})
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_config_keeps_the_argument(subject, name):
+    config = with_argument(subject, name, PLAIN[name]).get_config()
+    assert name in config, f"the configuration has no {name}"
+    assert config[name] == PLAIN[name]
+
+
+@pytest.mark.parametrize("name", [name for name in PLAIN if name != "seed"])  # of a seed there is no attribute
+def test_attribute_is_the_argument(subject, name):
+    assert getattr(with_argument(subject, name, PLAIN[name]), name) == PLAIN[name]
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_config_keeps_the_object(subject, name):
+    module_name, make = MADE[name]
+    module = getattr(subject.keras, module_name)
+    config = with_argument(subject, name, make(module)).get_config()
+    assert name in config, f"the configuration has no {name}"
+    assert same(module.get(config[name]), make(module))
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_attribute_is_the_object(subject, name):
+    module_name, make = MADE[name]
+    value = make(getattr(subject.keras, module_name))
+    assert same(getattr(with_argument(subject, name, value), name), value)
+
+
+def same(one, other):
+    """Whether two are the same function, or objects of the same class and configuration."""
+    return one is other or (type(one) is type(other) and one.get_config() == other.get_config())
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize("steps", [1, 3])
+@pytest.mark.parametrize("features", [1, 2])
+@pytest.mark.parametrize("units", [1, 2])
+def test_smallest_sizes(by_hand, uniform, batch, steps, features, units):
+    lstm = by_hand(LSTM(units, return_sequences=True, return_state=True), (batch, steps, features))
+    x = uniform(batch, steps, features)
+    agree(lstm(x), lstm.expected(x))
+
+
+def shapes_in(answer):
+    """The shapes in an answer, as tuples in a row, whether a version gives one, a list, nested ones or TensorShapes."""
+    if isinstance(answer, (list, tuple)) and not all(size is None or isinstance(size, int) for size in answer):
+        return [shape for item in answer for shape in shapes_in(item)]
+    return [answer if isinstance(answer, int) else tuple(answer)]
+
+
+def shape_of(subject, output):
+    """The shape of a symbolic tensor."""
+    return tuple(output.shape) if subject.eager else subject.keras.backend.int_shape(output)
+
+
+def last_part(name):
+    """``kernel`` from ``lstm/lstm_cell/kernel:0``, as Keras 2 writes it, or from ``kernel``, as Keras 3 does."""
+    return name.split("/")[-1].split(":")[0]

@@ -1,0 +1,222 @@
+"""Stateful layers: what is carried from call to call, and what makes them forget."""
+
+import inspect
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from by_hand import agree, call, matches
+
+from conformance.subject.build import flat
+from reference_impl import LSTM, RNN, Bidirectional, LSTMCell, StackedRNNCells
+
+BATCH, STEPS, FEATURES, UNITS = 2, 3, 5, 3
+SHAPE = (BATCH, STEPS, FEATURES)
+
+CELLS = {"one": (LSTMCell(3),), "two": (LSTMCell(4), LSTMCell(3))}
+LAYERS = {
+    "LSTM": LSTM(UNITS, stateful=True, return_sequences=True),
+    "RNN": RNN(LSTMCell(UNITS), stateful=True, return_sequences=True),
+    "RNN_of_one": RNN(StackedRNNCells(CELLS["one"]), stateful=True, return_sequences=True),
+    "RNN_of_two": RNN(StackedRNNCells(CELLS["two"]), stateful=True, return_sequences=True),
+    "Bidirectional": Bidirectional(LSTM(UNITS, stateful=True, return_sequences=True)),
+}
+READING_FORWARDS = [name for name in LAYERS if name != "Bidirectional"]
+
+each_layer = pytest.mark.parametrize("name", LAYERS)
+
+
+@each_layer
+def test_next_call_starts_where_the_last_ended(by_hand, uniform, name):
+    layer = by_hand(LAYERS[name], SHAPE)
+    first, second, third = uniform(*SHAPE), uniform(*SHAPE), uniform(*SHAPE)
+    agree(layer(first), layer.expected(first))
+    agree(layer(second), layer.expected(first, second))
+    agree(layer(third), layer.expected(first, second, third))
+
+
+@pytest.mark.parametrize("name", READING_FORWARDS)
+def test_two_halves_are_the_whole(by_hand, uniform, name):
+    """Steps that come in two calls, of other lengths, give what they give in one."""
+    layer = by_hand(LAYERS[name], (BATCH, None, FEATURES))
+    x = uniform(BATCH, 5, FEATURES)
+    halves = [layer(half) for half in (x[:, :2], x[:, 2:])]
+    agree([np.concatenate(parts, axis=1) for parts in zip(*halves)], layer.expected(x))
+
+
+@each_layer
+def test_training_carries_too(by_hand, uniform, name):
+    layer = by_hand(LAYERS[name], SHAPE)
+    first, second = uniform(*SHAPE), uniform(*SHAPE)
+    agree(layer(first, training=True), layer.expected(first))
+    agree(layer(second), layer.expected(first, second))
+
+
+@each_layer
+def test_layer_that_is_not_stateful_starts_anew(by_hand, uniform, name):
+    layer = by_hand(changed(LAYERS[name], stateful=False), SHAPE)
+    x = uniform(*SHAPE)
+    for _ in range(2):
+        agree(layer(x), layer.expected(x))
+
+
+@each_layer
+@pytest.mark.parametrize("method", ["reset_states", "reset_state"])
+def test_reset_forgets(by_hand, uniform, name, method):
+    layer = by_hand(LAYERS[name], SHAPE)
+    if not hasattr(layer.layer, method):
+        pytest.skip(f"layers of this Keras have no {method}()")
+    x = uniform(*SHAPE)
+    layer(uniform(*SHAPE))
+    getattr(layer.layer, method)()
+    agree(layer(x), layer.expected(x))
+
+
+def test_reset_of_a_model_forgets_in_all_layers(subject, by_hand, uniform):
+    """Resetting a model, as the documentation of RNN has it, resets its stateful layers, those in a Bidirectional too.
+
+    The method is ``reset_states`` in Keras 2 and ``reset_state`` in Keras 3.
+    """
+    lstm = by_hand(LAYERS["LSTM"], SHAPE)
+    bidirectional = by_hand(LAYERS["Bidirectional"], (BATCH, STEPS, UNITS))
+    x = subject.keras.Input(batch_shape=SHAPE)
+    model = subject.keras.Model(x, bidirectional.layer(lstm.layer(x)))
+    x, before = uniform(*SHAPE), uniform(*SHAPE)
+    afresh = call(subject, model, x)
+    call(subject, model, before)
+    (model.reset_states if subject.generation == 2 else model.reset_state)()
+    again = call(subject, model, x)
+    assert np.array_equal(again, afresh)
+
+
+def test_reset_to_given_values(by_hand, uniform):
+    """``reset_states([h, c])`` of Keras 2 makes them the states the next call starts from."""
+    lstm = by_hand(LAYERS["LSTM"], SHAPE)
+    if "states" not in inspect.signature(lstm.layer.reset_states).parameters:
+        pytest.skip("this Keras resets states to zeros only")
+    x, states = uniform(*SHAPE), [uniform(BATCH, UNITS), uniform(BATCH, UNITS)]
+    lstm(uniform(*SHAPE))
+    lstm.layer.reset_states(states)
+    agree(lstm(x), lstm.expected(x, initial_state=states))
+
+
+@each_layer
+def test_given_initial_state_is_carried_on(by_hand, uniform, name):
+    layer = by_hand(LAYERS[name], SHAPE)
+    states = [uniform(*shape) for shape in LAYERS[name].state_shapes(SHAPE)]
+    first, second = uniform(*SHAPE), uniform(*SHAPE)
+    agree(layer(first, initial_state=nested(states, name)), layer.expected(first, initial_state=states))
+    agree(layer(second), layer.expected(first, second, initial_state=states))
+
+
+@each_layer
+def test_given_initial_state_replaces_what_was_carried(by_hand, uniform, name):
+    """``initial_state`` is documented as what is "passed to the first call of the cell", stateful or not."""
+    layer = by_hand(LAYERS[name], SHAPE)
+    states = [uniform(*shape) for shape in LAYERS[name].state_shapes(SHAPE)]
+    first, second = uniform(*SHAPE), uniform(*SHAPE)
+    layer(first)
+    output = layer(second, initial_state=nested(states, name))
+    assert not matches(output, layer.expected(first, second)), "the given initial_state was ignored"
+    agree(output, layer.expected(second, initial_state=states))
+
+
+def nested(states, name):
+    """Of a stack of cells each cell's states are a list of their own."""
+    return [states[i : i + 2] for i in range(0, len(states), 2)] if name.startswith("RNN_of") else states
+
+
+@each_layer
+def test_another_batch_size_is_refused(by_hand, uniform, name):
+    """There is no state for a row more; what was carried is still there for a batch of the right size."""
+    layer = by_hand(LAYERS[name], SHAPE)
+    first, second = uniform(*SHAPE), uniform(*SHAPE)
+    layer(first)
+    with pytest.raises(Exception, match=r"batch size|expected shape|Incompatible shapes"):
+        layer(uniform(BATCH + 1, STEPS, FEATURES))
+    agree(layer(second), layer.expected(first, second))
+
+
+@each_layer
+def test_masked_row_keeps_its_state(by_hand, uniform, name):
+    """Where all steps of a row are masked its states pass through the call as they were, beside those of other rows."""
+    layer = by_hand(LAYERS[name], SHAPE)
+    inputs = [uniform(*SHAPE) for _ in range(3)]
+    everything = np.ones((BATCH, STEPS), dtype=bool)
+    masks = [everything, np.array([[False, False, False], [True, True, False]]), everything]
+    for calls, (x, mask) in enumerate(zip(inputs, masks), 1):
+        agree(layer(x, mask=mask), layer.expected(*inputs[:calls], masks=masks[:calls]))
+
+
+@each_layer
+def test_states_are_kept_in_the_layer(by_hand, uniform, name):
+    """``layer.states`` are those the last call ended in."""
+    layer = by_hand(LAYERS[name], SHAPE)
+    if not hasattr(layer.layer, "states"):
+        pytest.skip("Bidirectional of this Keras has no states of its own")
+    x = uniform(*SHAPE)
+    layer(x)
+    layer.description = changed(LAYERS[name], return_state=True)
+    agree([state.numpy() for state in flat(layer.layer.states)], layer.expected(x)[1:])
+
+
+def test_stateful_bidirectional_returns_its_states(by_hand, uniform):
+    layer = by_hand(Bidirectional(LSTM(UNITS, stateful=True, return_state=True)), SHAPE)
+    first, second = uniform(*SHAPE), uniform(*SHAPE)
+    agree(layer(first), layer.expected(first))
+    agree(layer(second), layer.expected(first, second))
+
+
+@each_layer
+@pytest.mark.parametrize("dtype", ["float64", "mixed_float16"])
+def test_states_of_other_dtypes(by_hand, uniform, name, dtype):
+    """States are as precise as the layer computes."""
+    layer = by_hand(LAYERS[name], SHAPE, dtype=dtype)
+    first, second = uniform(*SHAPE), uniform(*SHAPE)
+    agree(layer(first), layer.expected(first))
+    agree(layer(second), layer.expected(first, second))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "mixed_float16"])
+def test_states_are_variables_of_the_layer(by_hand, uniform, dtype):
+    """States have the dtype of variables: float32 in a layer that computes in float16."""
+    lstm = by_hand(LAYERS["LSTM"], SHAPE, dtype=dtype)
+    lstm(uniform(*SHAPE))
+    kept = [np.dtype(getattr(state.dtype, "name", state.dtype)) for state in lstm.layer.states]
+    assert kept == [np.dtype(dtype.replace("mixed_float16", "float32"))] * 2
+
+
+@pytest.mark.parametrize("name", ["LSTM", "RNN_of_two", "Bidirectional"])
+def test_predict_carries_from_batch_to_batch(subject, by_hand, uniform, name):
+    """Of 4 rows in batches of 2 the last two follow the first two; the next ``predict`` follows them."""
+    layer = by_hand(LAYERS[name], SHAPE)
+    model = model_of(subject, layer)
+    first, second, third = uniform(*SHAPE), uniform(*SHAPE), uniform(*SHAPE)
+    outputs = model.predict(np.concatenate([first, second]), batch_size=BATCH, verbose=0)
+    agree([outputs[:BATCH]], layer.expected(first))
+    assert not matches([outputs[BATCH:]], layer.expected(second)), "the second batch started from zeros"
+    agree([outputs[BATCH:]], layer.expected(first, second))
+    agree([model.predict(third, batch_size=BATCH, verbose=0)], layer.expected(first, second, third))
+
+
+def test_fit_carries_from_batch_to_batch(subject, by_hand, uniform):
+    """Two batches of training, without a step of learning, leave the states that ``predict`` then starts from."""
+    layer = by_hand(LAYERS["LSTM"], SHAPE)
+    model = model_of(subject, layer)
+    model.compile(optimizer=subject.keras.optimizers.SGD(0.0), loss="mse")
+    first, second, third = uniform(*SHAPE), uniform(*SHAPE), uniform(*SHAPE)
+    inputs, targets = np.concatenate([first, second]), np.zeros((2 * BATCH, STEPS, UNITS))
+    model.fit(inputs, targets, batch_size=BATCH, shuffle=False, verbose=0)
+    agree([model.predict(third, batch_size=BATCH, verbose=0)], layer.expected(first, second, third))
+
+
+def model_of(subject, layer):
+    x = subject.keras.Input(batch_shape=SHAPE)
+    return subject.keras.Model(x, layer.layer(x))
+
+
+def changed(description, **changes):
+    """A layer with other arguments; a Bidirectional with others of the layer it holds."""
+    if isinstance(description, Bidirectional):
+        return replace(description, layer=changed(description.layer, **changes))
+    return replace(description, **changes)
