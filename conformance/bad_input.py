@@ -84,8 +84,8 @@ def given(*inputs: Any, **further: Any) -> Use:
     """Call a layer on tensors of these values."""
 
     def call(subject: Subject, layer: Any) -> Any:
-        named = {name: _tensors(subject, value) for name, value in further.items()}
-        return layer(*_tensors(subject, list(inputs)), **named)
+        named = {name: subject.tensors(value) for name, value in further.items()}
+        return layer(*subject.tensors(list(inputs)), **named)
 
     return call
 
@@ -156,15 +156,3 @@ def _made(subject: Subject, value: Any) -> Any:
 
 def _flat(values: Iterable[Any]) -> List[Any]:
     return [item for value in values for item in (value if isinstance(value, list) else [value])]
-
-
-def _tensors(subject: Subject, value: Any) -> Any:
-    """Arrays as tensors, also those in a list: Keras 2 takes no arrays for a mask or for initial states."""
-    if isinstance(value, list):
-        return [_tensors(subject, item) for item in value]
-    if not isinstance(value, np.ndarray):
-        return value
-    ops = getattr(subject.keras, "ops", None)
-    if ops:
-        return ops.convert_to_tensor(value)
-    return subject.keras.backend.constant(value, dtype="string" if value.dtype.kind == "U" else value.dtype.name)

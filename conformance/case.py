@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Sequence, Set, Tuple, TypeVar, Union
 
 from conformance.masks import PATTERNS
-from reference_impl import Layer, Model, TimeDistributed
+from reference_impl import Bidirectional, Layer, Model, TimeDistributed
 from reference_impl.cells import Cell
 from reference_impl.layers import Dense, Embedding
 from reference_impl.types import Shape
@@ -131,7 +131,7 @@ class Case:
         """For each layer its arguments and the case's, as text; "layer" has its class and that of a wrapped one."""
         own = {field.name for field in fields(self)} - {"id", "model", "weight_scale"}
         common = {name: {str(getattr(self, name))} for name in (*own, "mask_source")}
-        common["model"] = {type(self.model).__name__}
+        common.update(model={type(self.model).__name__}, rank={str(len(self.input_shape))})
         return [{**common, **_arguments(layer)} for layer in self.model.layers]
 
     def has(self, some: Mapping[str, Union[str, Sequence[str]]]) -> bool:
@@ -173,4 +173,6 @@ def _arguments(layer: Any) -> Dict[str, Set[str]]:
                 names |= values
             elif name not in own:
                 arguments[name] = arguments.get(name, set()) | values
+    if isinstance(layer, Bidirectional):
+        arguments["zero_output_for_mask"] = {str(half.zero_output_for_mask) for half in layer.halves}
     return {**arguments, "layer": names}

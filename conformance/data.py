@@ -25,29 +25,33 @@ INPUT_LIMIT, STATE_LIMIT, BIAS_LIMIT = 1.0, 1.0, 0.25
 
 @dataclass(frozen=True)
 class Inputs:
-    """What one call is given: an array for each input, and for each its mask, (batch, T), or None."""
+    """What one call is given: an array for each input, for each its mask, (batch, T), or None, and initial states.
+
+    Every x is (batch, T, d) as a rule, see ``Case.input_shape``; ``states`` is empty or holds the first recurrent
+    layer's, each (batch, u).
+    """
 
     x: List[Array]
     masks: List[Optional[Array]]
+    states: Sequence[Array] = ()
 
 
 @dataclass(frozen=True)
 class Data:
-    """Inputs of each call, weights, and the states the first layer starts from.
-
-    Every x is (batch, T, d) as a rule, see ``Case.input_shape``; ``weights`` are in the order of ``get_weights()``;
-    ``initial_state`` is empty or holds the first layer's states, each (batch, u). Half precision comes as float32
-    holding its values.
-    """
+    """Inputs of each call, and weights in the order of ``get_weights()``. Half precision comes as float32."""
 
     calls: Tuple[Inputs, ...]
     weights: List[Array]
-    initial_state: List[Array]
 
     @property
     def x(self) -> Array:
         """The first input of the first call."""
         return self.calls[0].x[0]
+
+    @property
+    def initial_state(self) -> Sequence[Array]:
+        """The states given to the first call."""
+        return self.calls[0].states
 
 
 def seed(text: str) -> int:
@@ -70,11 +74,10 @@ def draw(case: Case) -> Data:
         for layer in case.model.weight_shapes(case.input_shape)
         for name, shape in layer.items()
     ]
-    states = [uniform(shape, STATE_LIMIT) for shape in state_shapes(case)]
+    states = [_stored(uniform(shape, STATE_LIMIT), case.variable_dtype) for shape in state_shapes(case)]
     x += [uniform(shape, INPUT_LIMIT) for shape in others]
-    calls = [_inputs(case, x[start : start + count]) for start in range(0, len(x), count)]
-    stored = [_stored(array, case.variable_dtype) for array in weights]
-    return Data(tuple(calls), stored, [_stored(array, case.variable_dtype) for array in states])
+    calls = [_inputs(case, x[start : start + count], states) for start in range(0, len(x), count)]
+    return Data(tuple(calls), [_stored(array, case.variable_dtype) for array in weights])
 
 
 def state_shapes(case: Case) -> Sequence[Shape]:
@@ -100,9 +103,9 @@ VALUES: Dict[str, Callable[[Array, Optional[Array]], Array]] = {
 }
 
 
-def _inputs(case: Case, x: List[Array]) -> Inputs:
+def _inputs(case: Case, x: List[Array], states: Sequence[Array]) -> Inputs:
     masks = [_mask(case, array) for array in x]
-    return Inputs([_input(case, array, mask) for array, mask in zip(x, masks)], masks)
+    return Inputs([_input(case, array, mask) for array, mask in zip(x, masks)], masks, states)
 
 
 def _mask(case: Case, x: Array) -> Optional[Array]:

@@ -25,8 +25,10 @@ class Divergence:
     ``versions`` maps "keras" and "tensorflow" to PEP 440 specifiers that must all hold. ``cases`` lists sets of options
     of which one must hold (see ``Case.has``); ``tests`` lists patterns of names of tests that hold Keras to a promise
     without a case, such as ``test_bad_input[units-*]``. The signature is either ``raises``, an exception's type, with
-    ``saying``, a part of its text, or ``fault``, the named wrong LSTM whose numbers the subject returns. ``program`` is
-    the smallest program that shows it: it ends in an AssertionError or in the exception it is about.
+    ``saying``, a part of its text, or ``fault``, the named wrong LSTM whose numbers the subject returns, or ``wrong``,
+    the question it answers wrongly ("shapes", "values"), or ``crashes``: the process dies, so the cases are not run.
+    With ``onednn`` it concerns subjects that compute with oneDNN ("on") or without ("off"). ``program`` is the smallest
+    program that shows it: it ends in an AssertionError, in the exception it is about, or in the crash.
     """
 
     id: str
@@ -40,10 +42,14 @@ class Divergence:
     raises: str = ""
     saying: str = ""
     fault: str = ""
+    wrong: str = ""
+    crashes: bool = False
+    onednn: str = ""
 
     def __post_init__(self) -> None:
-        if bool(self.raises) == bool(self.fault):
-            raise ValueError("give one signature, `raises` or `fault`")
+        returned = sum(map(bool, (self.fault, self.wrong, self.crashes)))
+        if returned > 1 or (bool(self.tests) or not returned) != bool(self.raises):
+            raise ValueError("give a signature: `fault`, `wrong`, `crashes` or `raises` for cases, `raises` for tests")
         if not self.cases and not self.tests:
             raise ValueError("give `cases` or `tests`")
         if self.fault and self.fault not in FAULTS:
@@ -63,16 +69,25 @@ class Divergence:
 
     def concerns(self, versions: Mapping[str, str]) -> bool:
         """Whether this record speaks of a subject of these versions."""
+        if self.onednn and versions.get("onednn") != self.onednn:
+            return False
         return all(
             name in versions and SpecifierSet(wanted).contains(versions[name], prereleases=True)
             for name, wanted in self.versions.items()
         )
 
+    @property
+    def signature(self) -> str:
+        """What a covered subject shows, in words."""
+        if self.fault or self.wrong:
+            return f"the fault {self.fault}" if self.fault else f"wrong {self.wrong}"
+        return f"{self.raises} {self.saying}".rstrip() or "a crash"
+
     def surprise_raised(self, error: Exception) -> str:
         """What is not as recorded where the subject raised ``error``."""
         if self.raises == type(error).__name__ and self.saying in str(error):
             return ""
-        return f"raised {type(error).__name__}, on record is {self.raises or self.fault} {self.saying}".rstrip()
+        return f"raised {type(error).__name__}, on record is {self.signature}"
 
 
 def literal_brackets(pattern: str) -> str:

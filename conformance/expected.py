@@ -18,11 +18,11 @@ def expected_outputs(case: Case, data: Data) -> Dict[str, Estimate]:
     weights = [round_to(weight, case.compute_dtype) for weight in data.weights]
 
     def compute(tile: Callable[[Array], Array], fl: Rounding) -> List[Array]:
-        given = tuple(tile(round_to(state, case.compute_dtype)) for state in data.initial_state)
         returned: List[Array] = []
         ends: States = ()
         for call, inputs in zip(case.calls, data.calls):
             x = [tile(round_to(array, case.compute_dtype)) for array in inputs.x]
+            given = tuple(tile(round_to(state, case.compute_dtype)) for state in inputs.states)
             masks = [None if mask is None else tile(mask) for mask in inputs.masks]
             outputs, ends = case.model.run(x, weights, _starts(case, call, given, ends), masks, fl)
             returned += outputs

@@ -65,7 +65,8 @@ def program(case: Case) -> List[str]:
         masks = (_input(case, shape, case.mask_dtype) for shape in shapes)
         lines += [f"{name} = {value}" for name, value in zip(_names("mask", case), masks)]
     if case.initial_state:
-        lines.append(f"states = [{', '.join(_input(case, shape) for shape in state_shapes(case))}]")
+        states = (_input(case, shape, case.compute_dtype) for shape in state_shapes(case))
+        lines.append(f"states = [{', '.join(states)}]")
     return [*lines, *_calls(case, expressions), *_around(case)]
 
 

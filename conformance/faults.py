@@ -21,7 +21,7 @@ def _same_case(case: Case) -> Case:
     return case
 
 
-def _same_data(data: Data) -> Data:
+def _same_data(case: Case, data: Data) -> Data:
     return data
 
 
@@ -31,13 +31,13 @@ class Fault:
 
     sentence: str
     of_case: Callable[[Case], Case] = _same_case
-    of_data: Callable[[Data], Data] = _same_data
+    of_data: Callable[[Case, Data], Data] = _same_data
 
 
 def applied(names: Iterable[str], case: Case, data: Data) -> Tuple[Case, Data]:
     """The case and its data as a subject with all these faults evaluates them."""
     for name in names:
-        case, data = FAULTS[name].of_case(case), FAULTS[name].of_data(data)
+        case, data = FAULTS[name].of_case(case), FAULTS[name].of_data(case, data)
     return case, data
 
 
@@ -146,14 +146,23 @@ def _arguments(layer: Any) -> Dict[str, Any]:
     return {field.name: getattr(layer, field.name) for field in fields(layer)}
 
 
-def inputs_in_float32(data: Data) -> Data:
+def inputs_in_float32(case: Case, data: Data) -> Data:
     """Inputs and initial states are rounded to float32."""
 
     def rounded(arrays: Sequence[Array]) -> List[Array]:
         return [round_to(array, "float32") for array in arrays]
 
-    calls = tuple(Inputs(rounded(inputs.x), inputs.masks) for inputs in data.calls)
-    return replace(data, calls=calls, initial_state=rounded(data.initial_state))
+    calls = (Inputs(rounded(inputs.x), inputs.masks, rounded(inputs.states)) for inputs in data.calls)
+    return replace(data, calls=tuple(calls))
+
+
+def carried_before_given(case: Case, data: Data) -> Data:
+    """A stateful layer heeds the states it is given only when it has none of its own."""
+    if not case.stateful:
+        return data
+    first, *others = zip(case.calls, data.calls)
+    heeded = (inputs if call.reset else replace(inputs, states=()) for call, inputs in others)
+    return replace(data, calls=(first[1], *heeded))
 
 
 FAULTS: Dict[str, Fault] = {
@@ -166,4 +175,5 @@ FAULTS: Dict[str, Fault] = {
     ),
     "zeroed_in_reverse": Fault("unrolled and backwards, outputs of the wrong steps are zeroed", zeroed_in_reverse),
     "inputs_in_float32": Fault("float64 inputs are rounded to float32", of_data=inputs_in_float32),
+    "carried_before_given": Fault("states carried over take precedence of states given", of_data=carried_before_given),
 }

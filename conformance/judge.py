@@ -96,6 +96,9 @@ def judge(
     data = draw(case)
     promised = subject.promised(case)
     records = tuple(record for record in register if record.covers(case, subject.versions))
+    fatal = next((record for record in records if record.crashes), None)
+    if fatal:  # the program of the record, which is run as a test, shows that it still is
+        return Judgement(case, subject.environment, record=fatal)
     try:
         observation = subject.observe(case, data)
     except UnreadableSummaryError:
@@ -130,22 +133,23 @@ def on_record_returned(
     Where several faults are on record they may show together. A fault that makes no difference to the case leaves
     nothing to explain.
     """
-    wrong = [check.question for check in judgement.checks if not check.agrees]
-    if wrong:
-        return records[0], f"wrong {', '.join(wrong)}, of which the record does not speak"
-    faults = [record for record in records if record.fault]
-    raising = [record for record in records if record.raises]
+    questions = [check.question for check in judgement.checks if not check.agrees] or ["values"]
     if judgement.agrees:
-        if raising:
-            return raising[0], "conforms, against the record"
-        shown = [record for record in faults if not _returns([record], promised, data, outputs)]
+        shown = [record for record in records if not _leaves_no_trace(record, promised, data, outputs)]
         return (shown[0], "conforms, against the record") if shown else (None, "")
+    for record in records:
+        if record.wrong in questions and len(questions) == 1:
+            return record, ""
+    faults = [record for record in records if record.fault]
     for some in [*([record] for record in faults), faults]:
-        if some and _returns(some, promised, data, outputs):
+        if some and questions == ["values"] and _returns(some, promised, data, outputs):
             return some[0], ""
-    if not faults:
-        return records[0], f"returned values, on record is {records[0].raises}"
-    return faults[0], f"differs otherwise than the fault on record, {faults[0].fault}"
+    return records[0], f"wrong {', '.join(questions)}, on record is {records[0].signature}"
+
+
+def _leaves_no_trace(record: Divergence, promised: Case, data: Data, outputs: Sequence[Array]) -> bool:
+    """Whether right outputs are also those of a subject with the fault on record."""
+    return bool(record.fault) and _returns([record], promised, data, outputs)
 
 
 def _returns(records: Sequence[Divergence], promised: Case, data: Data, outputs: Sequence[Array]) -> bool:

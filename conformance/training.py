@@ -31,7 +31,7 @@ def judge_training(program: Training, subject: Subject) -> Judgement:
     batch, steps, features = x.shape
     model = Model(program.layers)
     case = Case(program.id, model, batch, steps, features, api="input_shape", mode="predict", dtype=DTYPE)
-    data = replace(draw(case), calls=(Inputs([x], [None]),))
+    data = Data((Inputs([x], [None]),), draw(case).weights)
     try:
         trained = subject.train(case, program, data, y)
     except Exception as error:  # whatever Keras raises is what it did with the program
@@ -49,7 +49,7 @@ def judge_training(program: Training, subject: Subject) -> Judgement:
     if not all(check.agrees for check in checks):
         return Judgement(case, subject.environment, checks)
     shown = replace(case, batch=len(x[::EVERY]))
-    predicted = expected_outputs(shown, Data((Inputs([x[::EVERY]], [None]),), trained.weights, []))["output"]
+    predicted = expected_outputs(shown, Data((Inputs([x[::EVERY]], [None]),), trained.weights))["output"]
     loss = last_epoch_loss(case, program, x, y, trained.last_epoch_weights)
     comparisons = (
         compare("predictions", predicted, trained.predictions[::EVERY]),

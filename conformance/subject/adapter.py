@@ -61,8 +61,14 @@ class Subject:
 
     @property
     def versions(self) -> Dict[str, str]:
-        """The versions that registered divergences name."""
-        return {"keras": self.version, self.keras.backend.backend(): self.environment.backend.split()[-1]}
+        """The versions that registered divergences name, and whether it computes with oneDNN."""
+        backend = {self.keras.backend.backend(): self.environment.backend.split()[-1]}
+        return {"keras": self.version, "onednn": self.environment.onednn, **backend}
+
+    @property
+    def has_mixed_policies(self) -> bool:
+        """Whether there is mixed precision that is no experiment."""
+        return hasattr(getattr(self.keras, "mixed_precision", None), "Policy")
 
     def promised(self, case: Case) -> Case:
         """The case as this generation of Keras documents it: Keras 3 gave ``hard_sigmoid`` another slope."""
@@ -82,7 +88,7 @@ class Subject:
             return f"mode {case.mode} is TensorFlow's"
         if case.mode == "compiled" and not jit_argument(self.tensorflow):
             return f"{self.environment.backend} has no tf.function(jit_compile=)"
-        if case.dtype.startswith("mixed_") and not hasattr(self.keras, "mixed_precision"):
+        if case.dtype.startswith("mixed_") and not self.has_mixed_policies:
             return f"{known} has no mixed precision"
         return ""
 
@@ -106,7 +112,7 @@ class Subject:
                 shape = case.input_shape[1:]
                 layers[0] = self.layer(case.model.layers[0], case.dtype, input_shape=shape)
                 return sequential(self.keras, case, layers, None)
-            return functional(self.keras, case, layers)
+            return functional(self.keras, case, layers, self.policy(case.dtype))
 
     def _input_layer(self, case: Case) -> Any:
         (x,) = symbolic_inputs(self.keras, case).x
@@ -118,7 +124,13 @@ class Subject:
     def layer(self, layer: Layer, dtype: str, **further: Any) -> Any:
         """The Keras layer that a description stands for."""
         given = {name: self._argument(value, dtype) for name, value in arguments(layer, dtype).items()}
+        if "dtype" in given:
+            given["dtype"] = self.policy(dtype)
         return self._layer_class(layer)(**given, **further)
+
+    def policy(self, dtype: str) -> Any:
+        """What a layer takes for ``dtype``: before TensorFlow 2.5 the name of a mixed policy is not enough."""
+        return self.keras.mixed_precision.Policy(dtype) if dtype.startswith("mixed_") and self.generation < 3 else dtype
 
     def _argument(self, value: Any, dtype: str) -> Any:
         if isinstance(value, Layer):
@@ -131,7 +143,7 @@ class Subject:
         for call, inputs in zip(case.calls, data.calls):
             if call.reset:
                 reset_states(built.layers)
-            given = input_arrays(case, inputs.x, inputs.masks, data.initial_state).arrange()
+            given = input_arrays(case, inputs).arrange()
             outputs += flat(self._call(built, case, given))
         return [self.to_numpy(output) for output in outputs]
 
@@ -139,7 +151,7 @@ class Subject:
         if not self.eager and case.mode == "call":
             return built.model.predict_on_batch(given)
         if case.mode not in PREDICTING:
-            given = [self._tensor(array) for array in given] if isinstance(given, list) else self._tensor(given)
+            given = self.tensors(given)
         rows = case.batch if case.stateful else ROWS
         return MODES[case.mode](self.tensorflow, built.model, given, rows)
 
@@ -205,9 +217,16 @@ class Subject:
         ops = getattr(self.keras, "ops", None)
         return np.asarray(ops.convert_to_numpy(output) if ops else output)
 
-    def _tensor(self, array: Array) -> Any:
+    def tensors(self, value: Any) -> Any:
+        """An array, or lists of arrays, as tensors of the backend; anything else as it is."""
+        if isinstance(value, list):
+            return [self.tensors(item) for item in value]
+        if not isinstance(value, np.ndarray):
+            return value
         ops = getattr(self.keras, "ops", None)
-        return ops.convert_to_tensor(array) if ops else self.tensorflow.convert_to_tensor(array)
+        if ops:
+            return ops.convert_to_tensor(value)
+        return self.keras.backend.constant(value, dtype="string" if value.dtype.kind == "U" else value.dtype.name)
 
 
 def set_weights(layers: Sequence[Any], weights: Sequence[Array]) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Callable, Dict, Iterable, List, Sequence, Tuple
 
 from conformance.case import Case
-from conformance.data import state_shapes
+from conformance.data import Inputs, state_shapes
 from reference_impl import (
     LSTM,
     RNN,
@@ -20,7 +20,6 @@ from reference_impl import (
     TimeDistributed,
 )
 from reference_impl.cells import Cell
-from reference_impl.types import Array
 
 
 @dataclass(frozen=True)
@@ -127,21 +126,21 @@ def symbolic_inputs(keras: Any, case: Case) -> Parts:
     return Parts(
         inputs(shapes, input_dtype(case)),
         inputs((shape[:-1] for shape in shapes), case.mask_dtype) if case.mask_dtype else [None] * len(shapes),
-        inputs(state_shapes(case), input_dtype(case, states=True)),
+        inputs(state_shapes(case), case.compute_dtype),
     )
 
 
-def input_dtype(case: Case, states: bool = False) -> str:
+def input_dtype(case: Case) -> str:
     """Tokens and integers are int32; half precision is given as float32, which Keras casts."""
-    if not states and (case.values == "integers" or isinstance(case.model.layers[0], Embedding)):
+    if case.values == "integers" or isinstance(case.model.layers[0], Embedding):
         return "int32"
     return "float64" if case.dtype == "float64" else "float32"
 
 
-def input_arrays(case: Case, x: Sequence[Array], masks: Sequence[Any], states: Sequence[Array]) -> Parts:
+def input_arrays(case: Case, inputs: Inputs) -> Parts:
     """The arrays of a call: a mask only where it is given as one."""
-    given = [mask.astype(case.mask_dtype) if case.mask_dtype else None for mask in masks]
-    return Parts(x, given, states)
+    given = [mask.astype(case.mask_dtype) if case.mask_dtype and mask is not None else None for mask in inputs.masks]
+    return Parts(inputs.x, given, inputs.states)
 
 
 def sequential(keras: Any, case: Case, layers: List[Any], input_layer: Any) -> Built:
@@ -150,25 +149,36 @@ def sequential(keras: Any, case: Case, layers: List[Any], input_layer: Any) -> B
     return Built(model, layers, model.outputs)
 
 
-def functional(keras: Any, case: Case, layers: List[Any]) -> Built:
+def functional(keras: Any, case: Case, layers: List[Any], dtype: Any) -> Built:
     """A functional model, or what wraps the same layers, which it has built."""
     inputs = symbolic_inputs(keras, case).arrange()
     outputs = forward(case, layers, inputs)
+
+    def call(given: Any) -> Any:
+        return forward(case, layers, _states_cast(keras, case, given))
+
     if case.api == "layer":
-        return Built(lambda given: forward(case, layers, given), layers, outputs)
+        return Built(call, layers, outputs)
     if case.api == "subclass":
-        return Built(_subclassed(keras, case, layers), layers, outputs)
+        return Built(_subclassed(keras, dtype, layers, call), layers, outputs)
     return Built(keras.Model(inputs, outputs if len(outputs) > 1 else outputs[0]), layers, outputs)
 
 
-def _subclassed(keras: Any, case: Case, layers: List[Any]) -> Any:
+def _states_cast(keras: Any, case: Case, inputs: Any) -> Any:
+    """Inputs with the initial states in the dtype of computation: Keras 2 casts the first argument of a call alone."""
+    given = parts(case, inputs)
+    cast = keras.ops.cast if hasattr(keras, "ops") else keras.backend.cast
+    return replace(given, states=[cast(state, case.compute_dtype) for state in given.states]).arrange()
+
+
+def _subclassed(keras: Any, dtype: Any, layers: List[Any], forward: Callable[[Any], List[Any]]) -> Any:
     class Subclassed(keras.Model):  # type: ignore[misc]
         def __init__(self) -> None:
-            super().__init__(dtype=case.dtype)  # a model of another dtype would cast the inputs
+            super().__init__(dtype=dtype)  # a model of another dtype would cast the inputs
             self.parts = layers
 
         def call(self, inputs: Any) -> Any:
-            outputs = forward(case, layers, inputs)
+            outputs = forward(inputs)
             return outputs if len(outputs) > 1 else outputs[0]
 
     return Subclassed()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 import os
 import re
-from typing import Any, List, Optional, Tuple
+from typing import Any, Iterator, List, Optional, Tuple
 from unittest import mock
 
 from conformance.observation import Summary, SummaryRow
@@ -86,8 +86,16 @@ def _row(layer: str, shapes: str, parameters: str) -> SummaryRow:
 
 
 def _shapes(text: str) -> Tuple[Shape, ...]:
-    value = ast.literal_eval(text)
-    return tuple(value) if isinstance(value, list) else (value,)
+    return tuple(_flat(ast.literal_eval(text)))
+
+
+def _flat(value: Any) -> Iterator[Shape]:
+    """The shapes in nested lists and tuples of them: Keras 2 keeps the states of a cell together."""
+    if all(size is None or isinstance(size, int) for size in value):
+        yield value
+    else:
+        for inner in value:
+            yield from _flat(inner)
 
 
 def _total(text: str, name: str) -> Optional[int]:

@@ -12,10 +12,12 @@ class ByHand:
     """A Keras layer with drawn weights; ``description`` is the same layer in the reference."""
 
     def __init__(self, subject, description, input_shape, uniform, dtype="float32"):
+        if dtype.startswith("mixed_") and not subject.has_mixed_policies:
+            pytest.skip("this Keras has no mixed precision, or as an experiment")
         self.subject = subject
         self.description = description
         self.dtype = dtype
-        self.layer = subject.layer(description, policy(subject, dtype))
+        self.layer = subject.layer(description, dtype)
         self.layer.build(input_shape)
         self.weights = [uniform(*shape) for shape in description.weight_shapes(input_shape[-1]).values()]
         self.layer.set_weights(self.weights)
@@ -37,33 +39,16 @@ class ByHand:
         return estimate(compute, self.dtype.replace("mixed_", ""), seed=0)
 
 
-def policy(subject, dtype):
-    """What a layer's ``dtype`` is given for a name: Keras 2.4 knows those of mixed policies only as objects."""
-    if not dtype.startswith("mixed_"):
-        return dtype
-    if not hasattr(getattr(subject.keras, "mixed_precision", None), "Policy"):
-        pytest.skip("this Keras has no mixed precision, or as an experiment")
-    return subject.keras.mixed_precision.Policy(dtype)
-
-
 def call(subject, layer, x, **given):
     """What a layer or a model returns for x, its arrays in a row; masks and states are given as tensors."""
     if not subject.eager:
         pytest.skip("this Keras does not compute eagerly")
-    tensors = {name: tensor(subject, value) for name, value in given.items()}
-    return [subject.to_numpy(array) for array in flat(layer(tensor(subject, x), **tensors))]
+    tensors = {name: subject.tensors(value) for name, value in given.items()}
+    return [subject.to_numpy(array) for array in flat(layer(subject.tensors(x), **tensors))]
 
 
 def tensor(subject, value):
-    """An array, or lists of arrays, as tensors; anything else as it is."""
-    if isinstance(value, list):
-        return [tensor(subject, item) for item in value]
-    if not isinstance(value, np.ndarray):
-        return value
-    ops = getattr(subject.keras, "ops", None)
-    if ops:
-        return ops.convert_to_tensor(value)
-    return subject.keras.backend.constant(value, dtype=value.dtype.name)
+    return subject.tensors(value)
 
 
 def agree(arrays, expected):
