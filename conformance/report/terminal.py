@@ -76,7 +76,7 @@ def _headline(judgement: Judgement) -> str:
 def _body(judgement: Judgement, rerun: str) -> Iterator[str]:
     case = judgement.case
     yield from _entry("case", words(case))
-    yield from _block("keras", program(case))
+    yield from _block("keras", [part for line in program(case) for part in _continued(line)])
     yield from _block("subject", judgement.environment.lines)
     if judgement.record:
         yield from _entry("on record", f"{judgement.record.id}: {judgement.record.departs}")
@@ -150,6 +150,12 @@ def _label(name: str) -> str:
 
 def _entry(name: str, text: str) -> List[str]:
     return _block(name, textwrap.wrap(text, WIDTH - LABEL - 2, break_long_words=False, break_on_hyphens=False))
+
+
+def _continued(line: str) -> List[str]:
+    """A line of a program, broken where it is too long for the report."""
+    indent = " " * (len(line) - len(line.lstrip()) + 4)
+    return textwrap.wrap(line, WIDTH - LABEL - 2, subsequent_indent=indent, break_on_hyphens=False) or [line]
 
 
 def _block(name: str, lines: List[str]) -> List[str]:

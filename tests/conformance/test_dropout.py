@@ -97,10 +97,25 @@ def shares(description, kind):
     return kind == "inputs" and cell.implementation == 2 and cell.recurrent_dropout == 0.0
 
 
+def only(kind, rate):
+    """The rates of a layer that drops entries of one kind."""
+    return (rate, 0.0) if kind == "inputs" else (0.0, rate)
+
+
 def built(subject, description, shape=ONES.shape):
     layer = subject.layer(description, "float32")
     layer.build(shape)
     return layer
+
+
+def training(subject, layer, how="eager"):
+    """A function that calls a layer in training."""
+    if how == "eager":
+        return lambda x, **given: layer(x, training=True, **given)
+    name = jit_argument(subject.tensorflow)
+    if how == "compiled" and not name:
+        pytest.skip("this TensorFlow has no tf.function(jit_compile=)")
+    return subject.tensorflow.function(lambda x: layer(x, training=True), **({name: True} if how == "compiled" else {}))
 
 
 def hold(description, reader, outputs, counts=None):
@@ -169,18 +184,24 @@ def test_masks_in_a_graph(subject, how, variant, rates):
     """A graph draws anew in each call, though it was traced once, and not at each step."""
     description = dropping(VARIANTS[variant], RATES[rates])
     layer = built(subject, description)
-    function = in_graph(subject, lambda x: layer(x, training=True), how == "compiled")
-    hold_masks(description, layer, lambda: call(subject, function, ONES))
+    step = training(subject, layer, how)
+    hold_masks(description, layer, lambda: call(subject, step, ONES))
     for reader in READERS:
         if rate_of(description, reader.kind):
-            hold_redrawn(reader, layer, lambda: call(subject, function, ONES))
+            hold_redrawn(reader, layer, lambda: call(subject, step, ONES))
 
 
-def in_graph(subject, function, compiled):
-    name = jit_argument(subject.tensorflow)
-    if compiled and not name:
-        pytest.skip("this TensorFlow has no tf.function(jit_compile=)")
-    return subject.tensorflow.function(function, **({name: True} if compiled else {}))
+@pytest.mark.parametrize("how", ["eager", "function"])
+def test_masks_of_an_upper_cell(subject, how):
+    """It reads ones from the cell below."""
+    cell = dropping(READER_CELL, RATES["both"])
+    layer = built(subject, RNN(StackedRNNCells((cell, cell)), return_sequences=True))
+    step = training(subject, layer, how)
+    for kind in KINDS:
+        reader = Reader(kind, UNITS, UNITS)
+        layer.set_weights([*constant_weights(FEATURES, UNITS), *reader.weights])
+        (outputs,) = call(subject, step, ONES)
+        hold(cell, reader, outputs)
 
 
 #: Ways of calling a model that is not being trained.
@@ -239,11 +260,10 @@ def test_masks_with_the_usual_activations(subject, variant, rate):
 def test_share_that_is_kept(subject, kind, rate):
     """Each entry is kept with probability 1 - rate, and multiplied by 1/(1 - rate)."""
     size = 64
-    rates = (rate, 0.0) if kind == "inputs" else (0.0, rate)
     description = LSTM(size, return_sequences=True, **LINEAR)
     x = np.ones((size, 2, size), "float32")
     weights = candidate_weights(kind, size, size)
-    layer = built(subject, dropping(description, rates), x.shape)
+    layer = built(subject, dropping(description, only(kind, rate)), x.shape)
     layer.set_weights(weights)
     (outputs,) = call(subject, layer, x, training=True)
     kept = outputs[:, 1] != 1.0
@@ -256,7 +276,7 @@ def test_share_that_is_kept(subject, kind, rate):
 @pytest.mark.parametrize("variant", ["plain", "RNN"])
 def test_rate_of_one_drops_everything(subject, variant, reader):
     """The documentation has rates "between 0 and 1". A Keras that draws the line below 1 says so in an error."""
-    description = dropping(VARIANTS[variant], (1.0, 0.0) if reader.kind == "inputs" else (0.0, 1.0))
+    description = dropping(VARIANTS[variant], only(reader.kind, 1.0))
     layer = built(subject, description)
     layer.set_weights(reader.weights)
     try:
@@ -326,16 +346,25 @@ def sizes(model):
     return [(features, gates // 4) for features, gates in kernels]
 
 
-def ends(subject, model, number, weights, x):
-    """The states h, c of each LSTM of a row behind its first call in training, all drawn after seeding."""
-    set_seed(subject, number)
+def built_row(subject, model, weights):
     layers = [built(subject, *each) for each in zip(model.layers, model.input_shapes(ONES.shape))]
     set_weights(layers, weights)
+    return layers
+
+
+def train(subject, layers, x):
+    """The states h, c of each LSTM of a row behind a call in training."""
     states = []
     for layer in layers:
         x, *own = call(subject, layer, x, training=True)
         states += own
     return states
+
+
+def seeded(subject, model, number, weights, x):
+    """The states behind the first call of a row that was built after seeding."""
+    set_seed(subject, number)
+    return train(subject, built_row(subject, model, weights), x)
 
 
 @lru_cache(maxsize=None)
@@ -347,7 +376,7 @@ def drawn(subject, model, number):
             reader = Reader(kind, *size)
             weights = [constant_weights(*other) for other in sizes(model)]
             weights[part] = reader.weights
-            states = ends(subject, model, number, flat(weights), ONES[:, :2])
+            states = seeded(subject, model, number, flat(weights), ONES[:, :2])
             masks[part][kind] = reader.masks(states[2 * part])
     return [DropoutMasks(**own) for own in masks]
 
@@ -363,6 +392,15 @@ def test_each_lstm_has_masks_of_its_own(subject, name):
         assert not np.array_equal(*(own[..., :width] for own in both)), f"two LSTMs have the same masks of {kind}"
 
 
+@pytest.mark.parametrize("name", ["RNN_of_two", "Bidirectional"])
+def test_next_call_draws_anew_for_each_lstm(subject, name):
+    model = row(LINEAR_ROWS, name, "recurrent")
+    weights = [Reader("recurrent", *size).weights for size in sizes(model)]
+    layers = built_row(subject, model, flat(weights))
+    first, second = (train(subject, layers, ONES[:, :2])[::2] for _ in range(2))
+    assert not any(np.array_equal(*pair) for pair in zip(first, second)), "both calls have the same masks"
+
+
 @pytest.mark.parametrize(("name", "rates"), [("RNN_of_two", "inputs"), *((name, "both") for name in ROWS)])
 def test_values_given_the_masks(subject, uniform, name, rates):
     """With usual weights and activations the states are those of the equations, given what equal seeds drop."""
@@ -370,7 +408,7 @@ def test_values_given_the_masks(subject, uniform, name, rates):
     masks = drawn(subject, row(LINEAR_ROWS, name, rates), 7)
     x = uniform(*ONES.shape)
     weights = [uniform(*shape) for own in model.weight_shapes(ONES.shape) for shape in own.values()]
-    agree(ends(subject, model, 7, weights, x), expected_ends(model, weights, x, masks))
+    agree(seeded(subject, model, 7, weights, x), expected_ends(model, weights, x, masks))
 
 
 def expected_ends(model, weights, x, masks):
@@ -397,9 +435,9 @@ def test_equal_seeds_give_equal_results(subject, uniform, name):
     model = row(ROWS, name, "both")
     x = uniform(BATCH, 2, FEATURES)
     weights = [uniform(*shape) for own in model.weight_shapes(ONES.shape) for shape in own.values()]
-    seeded, again, other = (ends(subject, model, number, weights, x) for number in (7, 7, 8))
-    assert all(np.array_equal(*pair) for pair in zip(seeded, again)), "equal seeds give different results"
-    assert not any(np.array_equal(*pair) for pair in zip(seeded, other)), "different seeds give equal results"
+    first, again, other = (seeded(subject, model, number, weights, x) for number in (7, 7, 8))
+    assert all(np.array_equal(*pair) for pair in zip(first, again)), "equal seeds give different results"
+    assert not any(np.array_equal(*pair) for pair in zip(first, other)), "different seeds give equal results"
 
 
 SEEDED = {
@@ -414,18 +452,18 @@ def test_equal_seed_arguments_give_equal_results(subject, uniform, name):
     """Layers with an equal ``seed`` drop the same in their first calls, and the same in their second."""
     if "seed" not in inspect.signature(subject.keras.layers.LSTMCell).parameters:
         pytest.skip("layers of this Keras have no seed=")
-    x, drawn = uniform(BATCH, 2, FEATURES), {}
+    x, weights = uniform(BATCH, 2, FEATURES), {}
 
     def two_calls(number):
         layer = SEEDED[name](subject, dropout=0.5, recurrent_dropout=0.5, seed=number)
         layer.build(ONES.shape)
-        layer.set_weights([drawn.setdefault(at, uniform(*w.shape)) for at, w in enumerate(layer.get_weights())])
+        layer.set_weights([weights.setdefault(at, uniform(*w.shape)) for at, w in enumerate(layer.get_weights())])
         return [call(subject, layer, x, training=True)[0] for _ in range(2)]
 
-    seeded, again, other = (two_calls(number) for number in (7, 7, 8))
-    assert np.array_equal(seeded, again), "layers with equal seeds give different results"
-    assert not np.array_equal(seeded[0], other[0]), "layers with different seeds give equal results"
-    assert not np.array_equal(*seeded), "both calls give equal results"
+    first, again, other = (two_calls(number) for number in (7, 7, 8))
+    assert np.array_equal(first, again), "layers with equal seeds give different results"
+    assert not np.array_equal(first[0], other[0]), "layers with different seeds give equal results"
+    assert not np.array_equal(*first), "both calls give equal results"
 
 
 def test_cell_keeps_its_masks_until_they_are_reset(subject):

@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from conformance import catalogue
+from conformance import catalogue, space
 from conformance.compare import compare
+from conformance.covering import frozen_ids
 from conformance.data import draw
 from conformance.divergences import load_register
 from conformance.documented import load_documents
@@ -18,6 +19,7 @@ CASES = [
     *catalogue.options(),
     *catalogue.heads(),
     *(example.case for document in load_documents() for example in document.example),
+    *map(space.case, frozen_ids("default")),
 ]
 
 

@@ -4,10 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from conformance import catalogue
+from conformance import catalogue, space
+from conformance.compare import compare
+from conformance.data import draw
 from conformance.divergences import Divergence
 from conformance.documented import load_documents
-from conformance.judge import judge
+from conformance.expected import expected_outputs
+from conformance.judge import Judgement, judge, on_record_returned
 from conformance.report.terminal import render
 from conformance.subject import Subject
 
@@ -98,7 +101,7 @@ def test_report_of_a_failing_layer_keeps_the_message(plant):
 
 def record(**signature):
     options = {"layer": "LSTM", "api": "functional"}
-    return Divergence("planted", "it is wrong", "on purpose", {"keras": ">=2"}, [options], "", **signature)
+    return Divergence("planted", "it is wrong", "on purpose", {"keras": ">=2"}, "", cases=[options], **signature)
 
 
 def test_a_known_divergence_is_strict(subject, plant):
@@ -107,17 +110,32 @@ def test_a_known_divergence_is_strict(subject, plant):
     assert judge(SINGLE, plant(failing), [raises]).verdict == "known divergence"
     for other, surprise in (
         (subject, "conforms, against the record"),
-        (plant(reversed_time), "returned values, on record is RuntimeError"),
+        (plant(reversed_time), "wrong values, on record is RuntimeError"),
     ):
         judgement = judge(SINGLE, other, [raises])
         assert (judgement.verdict, judgement.surprise) == ("diverges", surprise)
         assert surprise in render(judgement, "")
     faulty = record(fault="sparsemax_of_summed_sums")
     judgement = judge(SINGLE, plant(reversed_time), [faulty])
-    assert judgement.surprise == "differs otherwise than the fault on record, sparsemax_of_summed_sums"
-    assert (
-        judge(SINGLE, plant(failing), [faulty]).surprise == "raised RuntimeError, on record is sparsemax_of_summed_sums"
-    )
+    assert judgement.surprise == "wrong values, on record is the fault sparsemax_of_summed_sums"
+    raised = judge(SINGLE, plant(failing), [faulty])
+    assert raised.surprise == "raised RuntimeError, on record is the fault sparsemax_of_summed_sums"
+
+
+def test_a_fault_on_record_must_show_where_it_makes_a_difference(subject):
+    """A layer that does not have the fault any more is told so, but not where the fault would leave no trace."""
+    case = space.case("lstm-B3-T4-D2-left_padding-functional-call-masking-U3-sequences-backwards-unroll-zero_output")
+    for fault, verdict, surprise in (
+        ("carried_before_given", "conforms", ""),
+        ("zeroed_in_reverse", "diverges", "conforms, against the record"),
+    ):
+        expected = expected_outputs(case, draw(case))
+        outputs = [one.value for one in expected.values()]
+        right = tuple(compare(name, one, one.value) for name, one in expected.items())
+        judgement = Judgement(case, subject.environment, comparisons=right)
+        found, said = on_record_returned([record(fault=fault)], case, draw(case), outputs, judgement)
+        assert said == surprise
+        assert replace(judgement, record=found, surprise=said).verdict == verdict
 
 
 def test_a_record_excuses_nothing_but_the_values(plant):
@@ -125,7 +143,7 @@ def test_a_record_excuses_nothing_but_the_values(plant):
     judgement = judge(SINGLE, plant(flat), [record(fault="sparsemax_of_summed_sums")])
     assert judgement.verdict == "diverges"
     assert judgement.surprise.startswith("wrong ")
-    assert judgement.surprise.endswith("shapes, of which the record does not speak")
+    assert judgement.surprise.endswith("shapes, on record is the fault sparsemax_of_summed_sums")
 
 
 def test_an_exception_on_record_must_say_so(plant):
