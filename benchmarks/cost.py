@@ -19,6 +19,10 @@ from typing import List, NamedTuple
 ROOT = Path(__file__).resolve().parents[1]
 
 
+#: The tests that judge cases; the others ask Keras one thing each, with nothing to compare their cost to.
+CASES = [f"tests/conformance/test_{name}.py" for name in ("models", "documented", "space")]
+
+
 class Cost(NamedTuple):
     """User and system CPU seconds, and the largest resident set in MiB."""
 
@@ -28,8 +32,9 @@ class Cost(NamedTuple):
 
 def bare() -> None:
     """Build and run the model of every case, and train the documented programs, with nothing around it."""
-    from conformance import catalogue
+    from conformance import catalogue, space
     from conformance.case import Case
+    from conformance.covering import frozen_ids
     from conformance.data import draw
     from conformance.documented import load_documents
     from conformance.subject import load
@@ -41,17 +46,18 @@ def bare() -> None:
     cases = [case for kind in catalogue.KINDS for case in catalogue.grid(kind)]
     cases += [*catalogue.options(), *catalogue.heads()]
     cases += [example.case for document in documents for example in document.example]
+    cases += map(space.case, frozen_ids("default"))
     for case in cases:
         if subject.unsupported(case):
             continue
         try:
             subject.run(subject.build(case), case, draw(case))
-        except ValueError as error:  # a known divergence
+        except Exception as error:  # a known divergence
             print(f"{case.id}: {error}")
     for program in (program for document in documents for program in document.training):
         x, y = windows(program)
         case = Case(program.id, Model(program.layers), *x.shape, api="input_shape", mode="predict")
-        model = subject.build(case)
+        model = subject.build(case).model
         model.compile(optimizer=program.optimizer, loss=program.loss)
         model.fit(x, y, epochs=program.epochs, batch_size=program.batch_size, shuffle=False, verbose=0)
         model.predict(x, verbose=0)
@@ -73,7 +79,7 @@ def main(arguments: List[str]) -> None:
         return
     imported = measure("-c", "import tensorflow")
     loop = measure(__file__, "bare")
-    suite = measure("-m", "pytest", "tests/conformance", "-q", "-p", "no:cacheprovider")
+    suite = measure("-m", "pytest", *CASES, "-q", "-p", "no:cacheprovider", "-p", "no:randomly")
     for name, cost in (("import tensorflow", imported), ("bare loop", loop), ("pytest", suite)):
         print(f"{name:20} {cost.cpu:7.1f} s CPU {cost.memory:7.0f} MiB")
     print(f"CPU of pytest / bare loop:                {suite.cpu / loop.cpu:.2f}")

@@ -73,22 +73,22 @@ class Reader:
         masks: Array = digits.reshape(len(second), 4, -1)[..., : self._entries]
         return masks
 
-    def complaint(self, outputs: Array, rate: float, shared: bool, counts: Optional[Array] = None) -> str:
+    def complaint(self, outputs: Array, rate: float, shared: bool, mask: Optional[Array] = None) -> str:
         """What is wrong with the outputs (batch, T, units) for ones, or an empty string.
 
-        ``shared`` says whether the gates have one mask in common or each its own; ``counts`` is the mask of time steps,
+        ``shared`` says whether the gates have one mask in common or each its own; ``mask`` is that of the time steps,
         all true in the first two.
         """
         masks = self.masks(outputs[:, 1])
         return (
             wrong_entries(masks, rate)
             or (wrong_sharing(masks, shared) if 0.0 < rate < 1.0 else "")
-            or self._wrong_steps(outputs, masks, counts)
+            or self._wrong_steps(outputs, masks, mask)
         )
 
-    def _wrong_steps(self, outputs: Array, masks: Array, counts: Optional[Array]) -> str:
+    def _wrong_steps(self, outputs: Array, masks: Array, mask: Optional[Array]) -> str:
         ones = np.ones((*outputs.shape[:2], self.features))
-        (expected,) = expected_outputs(self.layer, ones, self.weights, [DropoutMasks(**{self.kind: masks})], counts)
+        (expected,) = expected_outputs(self.layer, ones, self.weights, [DropoutMasks(**{self.kind: masks})], mask)
         comparison = compare("output", expected, outputs)
         return "" if comparison.agrees else f"step {comparison.first[1] + 1} does not have the masks of step 2"
 
@@ -127,13 +127,13 @@ def _values(masks: Array) -> Set[float]:
 
 
 def expected_outputs(
-    layer: Any, x: Array, weights: Sequence[Array], dropout: Sequence[DropoutMasks], counts: Optional[Array] = None
+    layer: Any, x: Array, weights: Sequence[Array], dropout: Sequence[DropoutMasks], mask: Optional[Array] = None
 ) -> List[Estimate]:
     """What an LSTM or RNN returns for x, given the masks that were drawn for each of its cells."""
 
     def compute(tile: Callable[[Array], Array], fl: Rounding) -> List[Array]:
-        tiled = [DropoutMasks(_tiled(tile, masks.inputs), _tiled(tile, masks.recurrent)) for masks in dropout]
-        run = layer.run(tile(x.astype(np.float64)), weights, (), _tiled(tile, counts), fl, tiled)
+        tiled = [DropoutMasks(_tiled(tile, own.inputs), _tiled(tile, own.recurrent)) for own in dropout]
+        run = layer.run(tile(x.astype(np.float64)), weights, (), _tiled(tile, mask), fl, tiled)
         return list(run.outputs)
 
     units = len(weights[1])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple, Type
 
 import numpy as np
 
@@ -124,22 +124,38 @@ class ZeroedInReverse(RNN):
 
 
 @dataclass(frozen=True)
-class LSTMZeroedInReverse(LSTM):
-    """An LSTM that is such an RNN."""
+class LastZeroed(RNN):
+    """An RNN that zeroes the one output of a layer without ``return_sequences`` where the last step is masked."""
 
-    @property
-    def rnn(self) -> RNN:
-        return ZeroedInReverse(**_arguments(super().rnn))
+    def run(
+        self,
+        x: Array,
+        weights: Sequence[Array],
+        initial_state: Sequence[Array] = (),
+        mask: Optional[Array] = None,
+        fl: Rounding = exact,
+        dropout: Sequence[DropoutMasks] = (),
+    ) -> Run:
+        if self.return_sequences or not self.zero_output_for_mask:
+            return super().run(x, weights, initial_state, mask, fl, dropout)
+        run = replace(self, return_sequences=True).run(x, weights, initial_state, mask, fl, dropout)
+        return run._replace(outputs=(run.outputs[0][:, -1], *run.outputs[1:]), mask=None)
 
 
-def zeroed_in_reverse(case: Case) -> Case:
-    """Each recurrent layer is one that zeroes outputs in reverse."""
+def with_rnn(wrong: Type[RNN]) -> Callable[[Case], Case]:
+    """A change that puts ``wrong`` in the place of RNN, by itself and in LSTM."""
+
+    @dataclass(frozen=True)
+    class Wrong(LSTM):
+        @property
+        def rnn(self) -> RNN:
+            return wrong(**_arguments(super().rnn))
 
     def change(layer: Any) -> Any:
-        wrong = {LSTM: LSTMZeroedInReverse, RNN: ZeroedInReverse}.get(type(layer))
-        return wrong(**_arguments(layer)) if wrong else layer
+        kinds: Dict[type, Callable[..., Layer]] = {LSTM: Wrong, RNN: wrong}
+        return kinds[type(layer)](**_arguments(layer)) if type(layer) in kinds else layer
 
-    return replace(case, model=map_layers(case.model, change))
+    return lambda case: replace(case, model=map_layers(case.model, change))
 
 
 def _arguments(layer: Any) -> Dict[str, Any]:
@@ -173,7 +189,8 @@ FAULTS: Dict[str, Fault] = {
     "unmasked_with_states": Fault(
         "a mask that comes with the input is lost beside initial states", unmasked_with_states
     ),
-    "zeroed_in_reverse": Fault("unrolled and backwards, outputs of the wrong steps are zeroed", zeroed_in_reverse),
+    "zeroed_in_reverse": Fault("unrolled and backwards, the wrong outputs are zeroed", with_rnn(ZeroedInReverse)),
+    "last_zeroed": Fault("the last output is zeroed where the last step is masked", with_rnn(LastZeroed)),
     "inputs_in_float32": Fault("float64 inputs are rounded to float32", of_data=inputs_in_float32),
     "carried_before_given": Fault("states carried over take precedence of states given", of_data=carried_before_given),
 }

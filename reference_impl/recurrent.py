@@ -22,7 +22,8 @@ class RNN(Layer):
 
     It reads x (batch, T, d) and returns the last output, (batch, u), or with ``return_sequences`` all, (batch, T, u);
     then with ``return_state`` the states behind the last. With ``go_backwards`` it reads from the last step to the
-    first. ``unroll`` says how Keras builds the loop, not what it computes.
+    first. ``zero_output_for_mask`` is, as documented, of no use without ``return_sequences``. ``unroll`` says how Keras
+    builds the loop, not what it computes.
     """
 
     cell: Cell
@@ -63,7 +64,8 @@ class RNN(Layer):
             return self.cell.step(x_t, states, weights, fl, dropout)
 
         states = tuple(initial_state) or tuple(np.zeros(shape) for shape in self.state_shapes(x.shape))
-        outputs, states = scan(step, x, states, mask, self.go_backwards, self.zero_output_for_mask)
+        zero = self.zero_output_for_mask and self.return_sequences
+        outputs, states = scan(step, x, states, mask, self.go_backwards, zero)
         output = outputs if self.return_sequences else outputs[:, -1]
         returned = (output, *states) if self.return_state else (output,)
         return Run(returned, states, mask if self.return_sequences else None)

@@ -47,10 +47,6 @@ def call(subject, layer, x, **given):
     return [subject.to_numpy(array) for array in flat(layer(subject.tensors(x), **tensors))]
 
 
-def tensor(subject, value):
-    return subject.tensors(value)
-
-
 def agree(arrays, expected):
     """Hold arrays to estimates, in their order."""
     for number, comparison in enumerate(comparisons(arrays, expected)):

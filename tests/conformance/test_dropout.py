@@ -15,7 +15,7 @@ from functools import lru_cache
 
 import numpy as np
 import pytest
-from by_hand import agree, call, tensor
+from by_hand import agree, call
 
 from conformance.data import seed
 from conformance.dropout import (
@@ -118,26 +118,26 @@ def training(subject, layer, how="eager"):
     return subject.tensorflow.function(lambda x: layer(x, training=True), **({name: True} if how == "compiled" else {}))
 
 
-def hold(description, reader, outputs, counts=None):
+def hold(description, reader, outputs, mask=None):
     """Hold what a reader returned to the rates of a layer."""
     kind = reader.kind
-    complaint = reader.complaint(outputs, rate_of(description, kind), shares(description, kind), counts)
+    complaint = reader.complaint(outputs, rate_of(description, kind), shares(description, kind), mask)
     assert not complaint, f"{kind}: {complaint}"
 
 
-def hold_masks(description, layer, train, counts=None):
-    """Read the masks of both kinds in a call each, ``train``, from the zero state."""
+def hold_masks(subject, description, layer, step, **given):
+    """Read the masks of both kinds in a call each, ``step``, from the zero state."""
     for reader in READERS:
         layer.set_weights(reader.weights)
         reset_states([layer])
-        (outputs,) = train()
-        hold(description, reader, outputs, counts)
+        (outputs,) = call(subject, step, ONES, **given)
+        hold(description, reader, outputs, **given)
 
 
-def hold_redrawn(reader, layer, train):
+def hold_redrawn(subject, reader, layer, step):
     """Two calls drop other entries."""
     layer.set_weights(reader.weights)
-    (first,), (second,) = train(), train()
+    (first,), (second,) = (call(subject, step, ONES) for _ in range(2))
     assert not np.array_equal(first, second), "both calls have the same masks"
 
 
@@ -153,22 +153,22 @@ def test_masks(subject, variant, rates):
     """Each rate leaves the other alone, and a rate of 0 drops nothing."""
     description = dropping(VARIANTS[variant], RATES[rates])
     layer = built(subject, description)
-    hold_masks(description, layer, lambda: call(subject, layer, ONES, training=True))
+    hold_masks(subject, description, layer, training(subject, layer))
 
 
 @pytest.mark.parametrize("variant", ["plain", "unroll", "RNN"])
 def test_masks_where_steps_are_masked(subject, variant):
     description = dropping(VARIANTS[variant], RATES["both"])
-    counts = np.array([[True, True, False, True], [True, True, True, False]] * 2)
+    mask = np.array([[True, True, False, True], [True, True, True, False]] * 2)
     layer = built(subject, description)
-    hold_masks(description, layer, lambda: call(subject, layer, ONES, training=True, mask=counts), counts)
+    hold_masks(subject, description, layer, training(subject, layer), mask=mask)
 
 
 @each_kind
 @pytest.mark.parametrize("variant", ["plain", "unroll", "RNN"])
 def test_next_call_draws_anew(subject, variant, reader):
     layer = built(subject, dropping(VARIANTS[variant], RATES[reader.kind]))
-    hold_redrawn(reader, layer, lambda: call(subject, layer, ONES, training=True))
+    hold_redrawn(subject, reader, layer, training(subject, layer))
 
 
 @pytest.mark.parametrize(
@@ -185,15 +185,15 @@ def test_masks_in_a_graph(subject, how, variant, rates):
     description = dropping(VARIANTS[variant], RATES[rates])
     layer = built(subject, description)
     step = training(subject, layer, how)
-    hold_masks(description, layer, lambda: call(subject, step, ONES))
+    hold_masks(subject, description, layer, step)
     for reader in READERS:
         if rate_of(description, reader.kind):
-            hold_redrawn(reader, layer, lambda: call(subject, step, ONES))
+            hold_redrawn(subject, reader, layer, step)
 
 
 @pytest.mark.parametrize("how", ["eager", "function"])
 def test_masks_of_an_upper_cell(subject, how):
-    """It reads ones from the cell below."""
+    """It reads the ones that the cell below returns."""
     cell = dropping(READER_CELL, RATES["both"])
     layer = built(subject, RNN(StackedRNNCells((cell, cell)), return_sequences=True))
     step = training(subject, layer, how)
@@ -470,7 +470,7 @@ def test_cell_keeps_its_masks_until_they_are_reset(subject):
     """A cell that is called by hand, step by step, drops the same until ``reset_dropout_mask()`` and its like for h."""
     cell = subject.layer(dropping(READER_CELL, RATES["both"]), "float32")
     cell.build((BATCH, FEATURES))
-    x, states = ONES[:, 0], [tensor(subject, np.ones((BATCH, UNITS), "float32"))] * 2
+    x, states = ONES[:, 0], [subject.tensors(np.ones((BATCH, UNITS), "float32"))] * 2
     if not hasattr(cell, "reset_dropout_mask"):
         pytest.skip("cells of this Keras do not say how to reset their masks")
     resets = {"inputs": cell.reset_dropout_mask, "recurrent": cell.reset_recurrent_dropout_mask}

@@ -8,7 +8,6 @@ from functools import partial
 
 import numpy as np
 import pytest
-from by_hand import tensor
 
 from conformance.case import Case
 from conformance.compare import compare
@@ -46,7 +45,7 @@ class Asking:
 
     def __call__(self, question, layer=None, **given):
         """The arrays that the layer returns; ``layer`` is one built before, ``given`` takes the place of tensors."""
-        tensors = {name: tensor(self.subject, getattr(question, name)) for name in ("x", "mask", "states")}
+        tensors = {name: self.subject.tensors(getattr(question, name)) for name in ("x", "mask", "states")}
         outputs = apply(question.layer, layer or self.build(question), **{**tensors, **given})
         return [self.subject.to_numpy(output) for output in outputs]
 
@@ -121,6 +120,16 @@ def zero_output_for_mask(ask, question):
     outputs, *states = ask(question.having(zero_output_for_mask=False))
     counts = question.mask[:, ::-1] if question.layer.go_backwards else question.mask
     return [np.where(counts[..., np.newaxis], outputs, np.zeros_like(outputs)), *states]
+
+
+def last_output_masked(case):
+    return masked("last_step")(having(return_sequences=False)(case))
+
+
+@relation("plain", "states", one=last_output_masked)
+def zero_output_without_sequences(ask, question):
+    """As documented, zero_output_for_mask is only used with return_sequences."""
+    return ask(question.having(zero_output_for_mask=True))
 
 
 # Time and states
@@ -230,7 +239,7 @@ def mask_of_integers(ask, question):
 def mask_from_masking(ask, question):
     """A mask that comes with the input, from a Masking layer, is one that is given as an argument."""
     masking = ask.subject.layer(Masking(), ask.case.dtype)
-    x = masking(tensor(ask.subject, question.x * question.mask[..., np.newaxis]))
+    x = masking(ask.subject.tensors(question.x * question.mask[..., np.newaxis]))
     return ask(question, x=x, mask=None)
 
 
