@@ -34,8 +34,9 @@ def pytest_configure(config: pytest.Config) -> None:
     threadpool_limits(limits=1, user_api="blas")
     try:
         load_documents()  # a fixture that does not parse is bad use, said before anything is collected
-        config.stash[REGISTER] = load_register()
-        config.stash[SUBJECT] = load(config.getoption("--keras"), config.getoption("--lstm"))
+        register = load_register()
+        config.stash[SUBJECT] = subject = load(config.getoption("--keras"), config.getoption("--lstm"))
+        config.stash[REGISTER] = tuple(record for record in register if record.concerns(subject.versions))
     except (FixtureError, SubjectError) as error:
         raise pytest.UsageError(str(error)) from error
     gc.freeze()  # collecting garbage need not look at the million objects that importing Keras leaves for good
@@ -70,8 +71,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     """Turn a failure that is on record into a known divergence; a test that passes against the record fails."""
-    versions = item.config.stash[SUBJECT].versions
-    record = next((r for r in item.config.stash[REGISTER] if r.covers_test(item.name, versions)), None)
+    record = next((record for record in item.config.stash[REGISTER] if record.covers_test(item.name)), None)
     outcome = yield
     if record is None or (outcome.excinfo and issubclass(outcome.excinfo[0], pytest.skip.Exception)):
         return
@@ -91,7 +91,7 @@ def subject(pytestconfig: pytest.Config) -> Subject:
 
 @pytest.fixture(scope="session")
 def register(pytestconfig: pytest.Config) -> Tuple[Divergence, ...]:
-    """The known divergences."""
+    """The known divergences of the Keras under judgement."""
     return pytestconfig.stash[REGISTER]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Sequence, Set, Tuple, TypeVar, Union
 
 from conformance.masks import PATTERNS
@@ -92,8 +93,10 @@ class Case:
 
     @property
     def mask_source(self) -> str:
-        """Where a mask comes from: "argument", "layer" or, if there is none, "none"."""
-        return "none" if not self.mask else "argument" if self.mask_dtype else "layer"
+        """Where a mask comes from: "argument", "Masking", "Embedding" or, if there is none, "none"."""
+        if not self.mask:
+            return "none"
+        return "argument" if self.mask_dtype else type(self.model.layers[0]).__name__
 
     @property
     def stateful(self) -> bool:
@@ -126,7 +129,7 @@ class Case:
         """Shapes of all inputs; ``shape_of_input`` says how they differ."""
         return [self.shape_of_input(number, steps) for number in range(self.model.inputs)]
 
-    @property
+    @cached_property
     def options(self) -> List[Dict[str, Set[str]]]:
         """For each layer its arguments and the case's, as text; "layer" has its class and that of a wrapped one."""
         own = {field.name for field in fields(self)} - {"id", "model", "weight_scale"}

@@ -59,13 +59,13 @@ class Divergence:
                 raise ValueError(f"versions of {name!r}; known are keras, tensorflow")
             SpecifierSet(wanted)  # InvalidSpecifier is a ValueError
 
-    def covers(self, case: Case, versions: Mapping[str, str]) -> bool:
-        """Whether this record speaks of the case in a subject of these versions."""
-        return self.concerns(versions) and any(case.has(some) for some in self.cases)
+    def covers(self, case: Case) -> bool:
+        """Whether this record speaks of the case."""
+        return any(case.has(some) for some in self.cases)
 
-    def covers_test(self, name: str, versions: Mapping[str, str]) -> bool:
-        """Whether this record speaks of the test of this name on a subject of these versions."""
-        return self.concerns(versions) and any(fnmatch(name, literal_brackets(pattern)) for pattern in self.tests)
+    def covers_test(self, name: str) -> bool:
+        """Whether this record speaks of the test of this name."""
+        return any(fnmatch(name, literal_brackets(pattern)) for pattern in self.tests)
 
     def concerns(self, versions: Mapping[str, str]) -> bool:
         """Whether this record speaks of a subject of these versions."""

@@ -88,14 +88,15 @@ def judge(
 ) -> Judgement:
     """Run one case: draw its data, ask the reference and the subject, compare.
 
-    ``figures`` are those a document prints of the case; the subject is held to them too.
+    ``register`` holds the records that concern the subject. ``figures`` are those a document prints of the case; the
+    subject is held to them too.
     """
     unsupported = subject.unsupported(case)
     if unsupported:
         return Judgement(case, subject.environment, unsupported=unsupported)
     data = draw(case)
     promised = subject.promised(case)
-    records = tuple(record for record in register if record.covers(case, subject.versions))
+    records = tuple(record for record in register if record.covers(case))
     fatal = next((record for record in records if record.crashes), None)
     if fatal:  # the program of the record, which is run as a test, shows that it still is
         return Judgement(case, subject.environment, record=fatal)

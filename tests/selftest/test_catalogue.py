@@ -1,6 +1,7 @@
 """The catalogue and the register hang together."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ from conformance.documented import load_documents
 from conformance.expected import expected_outputs
 from reference_impl import activations, parameter_count
 
+ROOT = Path(__file__).resolve().parents[2]
+TESTS = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests" / "conformance").glob("test_*.py"))
 CASES = [
     *(case for kind in catalogue.KINDS for case in catalogue.grid(kind)),
     *catalogue.options(),
@@ -31,6 +34,12 @@ def test_ids_are_unique():
 def test_every_record_covers_a_case(record):
     for some in record.cases:
         assert any(case.has(some) for case in CASES), some
+
+
+@pytest.mark.parametrize("record", [record for record in load_register() if record.tests], ids=lambda record: record.id)
+def test_every_record_names_tests_that_exist(record):
+    for pattern in record.tests:
+        assert f"def {pattern.partition('[')[0]}(" in TESTS, pattern
 
 
 @pytest.mark.parametrize("argument", ["activation", "recurrent_activation"])

@@ -177,10 +177,13 @@ def test_a_narrow_terminal_changes_no_verdict(subject, monkeypatch):
     assert judgement.verdict == "conforms", render(judgement, "")
 
 
-def test_a_record_of_other_versions_or_options_does_not_cover(plant):
-    other = [
-        replace(record(raises="RuntimeError"), versions={"keras": "<2"}),
-        replace(record(raises="RuntimeError"), cases=[{"layer": "Bidirectional"}]),
-        replace(record(raises="RuntimeError"), versions={"tensorflow": "<2"}),
-    ]
-    assert judge(SINGLE, plant(failing), other).verdict == "diverges"
+def test_a_record_of_other_options_does_not_cover(plant):
+    other = replace(record(raises="RuntimeError"), cases=[{"layer": "Bidirectional"}])
+    assert judge(SINGLE, plant(failing), [other]).verdict == "diverges"
+
+
+def test_a_record_concerns_its_versions_alone(subject):
+    assert record(raises="RuntimeError").concerns(subject.versions)
+    for versions in ({"keras": "<2"}, {"tensorflow": "<2"}):
+        assert not replace(record(raises="RuntimeError"), versions=versions).concerns(subject.versions)
+    assert not replace(record(raises="RuntimeError"), onednn="elsewhere").concerns(subject.versions)
