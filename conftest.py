@@ -45,7 +45,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """The cases of the option space: those of the tier and of the smaller ones."""
     if "case_id" in metafunc.fixturenames:
-        metafunc.parametrize("case_id", frozen_ids(metafunc.config.getoption("--tier")))
+        ids = frozen_ids(metafunc.config.getoption("--tier"))
+        metafunc.parametrize("case_id", [pytest.param(case_id, id=case_id) for case_id in ids])
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: List[pytest.Item]) -> None:

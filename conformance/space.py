@@ -262,9 +262,13 @@ def _without(options: Mapping[str, Words], **unwanted: str) -> Dict[str, Words]:
 LAYER: Dict[str, Words] = {**OF_THE_CASE, "source": SOURCES, **OF_THE_CELL, **OF_THE_LOOP}
 
 # What one topology has tried is not tried in all: neither every mask, nor a dtype that Keras cannot initialize, nor,
-# where the code that runs is the same, the modes that take a second a case.
+# where the code that runs is the same, values that try the arithmetic and the modes that take a second a case.
 MODERATE = _without(LAYER, mask="first_step|last_step|all_masked", dtype="bfloat16")
-LITTLE = _without(MODERATE, mode="compiled|predict_batches|predict_on_batch|run_eagerly|dataset|mirrored")
+LITTLE = _without(
+    MODERATE,
+    values="huge|denormal|infinite|nan",
+    mode="function|compiled|predict_batches|predict_on_batch|run_eagerly|dataset|mirrored",
+)
 TWO_INPUTS = _without(LITTLE, api="sequential", source="masking|embedding", stateful="*")
 
 TOPOLOGIES: Dict[str, Topology] = {

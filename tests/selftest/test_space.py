@@ -77,7 +77,7 @@ def test_ids_are_unique_and_the_tiers_nested():
     assert set(frozen_ids("smoke")) <= set(DEFAULT)
 
 
-@pytest.mark.parametrize("name", frozen_ids("smoke"), ids=str)
+@pytest.mark.parametrize("name", [pytest.param(name, id=name) for name in frozen_ids("smoke")])
 def test_a_case_is_what_its_id_says(name):
     case = space.case(name)
     topology = space.TOPOLOGIES[name.split("-")[0]]
