@@ -135,7 +135,12 @@ class Case:
         own = {field.name for field in fields(self)} - {"id", "model", "weight_scale"}
         common = {name: {str(getattr(self, name))} for name in (*own, "mask_source")}
         common.update(model={type(self.model).__name__}, rank={str(len(self.input_shape))})
-        return [{**common, **_arguments(layer)} for layer in self.model.layers]
+        return [{**common, **_arguments(layer), "place": self._place(layer)} for layer in self.model.layers]
+
+    def _place(self, layer: Layer) -> Set[str]:
+        """Whether a layer is the first of the model, the last, or both."""
+        first, last = self.model.layers[0], self.model.layers[-1]
+        return {name for name, end in (("first", first), ("last", last)) if layer is end}
 
     def has(self, some: Mapping[str, Union[str, Sequence[str]]]) -> bool:
         """Whether one layer of the case has all these options; a list stands for any of its values."""

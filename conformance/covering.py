@@ -67,12 +67,12 @@ def _completed(topology: Topology, row: Row) -> Optional[Dict[str, str]]:
 
 
 def drawn(topology: Topology, strength: int) -> List[Dict[str, str]]:
-    """The rows allpairspy makes."""
+    """The rows allpairspy makes; it comes further where the options of many words come first."""
     from allpairspy import AllPairs  # noqa: PLC0415  needed by this command alone
 
-    options = list(topology.options)
+    options = sorted(topology.options, key=lambda option: -len(topology.options[option]))
     rows = AllPairs(
-        [list(words) for words in topology.options.values()],
+        [list(topology.options[option]) for option in options],
         filter_func=lambda words: topology.allows(dict(zip(options, words))),
         n=strength,
     )
