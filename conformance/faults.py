@@ -136,24 +136,22 @@ class LastZeroed(RNN):
         fl: Rounding = exact,
         dropout: Sequence[DropoutMasks] = (),
     ) -> Run:
-        if self.return_sequences or not self.zero_output_for_mask:
-            return super().run(x, weights, initial_state, mask, fl, dropout)
-        run = replace(self, return_sequences=True).run(x, weights, initial_state, mask, fl, dropout)
-        return run._replace(outputs=(run.outputs[0][:, -1], *run.outputs[1:]), mask=None)
+        run = super().run(x, weights, initial_state, mask, fl, dropout)
+        if mask is None or self.return_sequences or not self.zero_output_for_mask:
+            return run
+        last = mask[:, 0 if self.go_backwards else -1, np.newaxis]
+        return run._replace(outputs=(np.where(last, run.outputs[0], 0.0), *run.outputs[1:]))
 
 
 def with_rnn(wrong: Type[RNN]) -> Callable[[Case], Case]:
-    """A change that puts ``wrong`` in the place of RNN, by itself and in LSTM."""
-
-    @dataclass(frozen=True)
-    class Wrong(LSTM):
-        @property
-        def rnn(self) -> RNN:
-            return wrong(**_arguments(super().rnn))
+    """A change that puts ``wrong`` in the place of RNN, and of LSTM, which is one; what was wrong before remains."""
 
     def change(layer: Any) -> Any:
-        kinds: Dict[type, Callable[..., Layer]] = {LSTM: Wrong, RNN: wrong}
-        return kinds[type(layer)](**_arguments(layer)) if type(layer) in kinds else layer
+        rnn = layer.rnn if isinstance(layer, LSTM) else layer
+        if not isinstance(rnn, RNN):
+            return layer
+        kind = wrong if type(rnn) is RNN else type("Both", (wrong, type(rnn)), {})
+        return kind(**_arguments(rnn))
 
     return lambda case: replace(case, model=map_layers(case.model, change))
 
