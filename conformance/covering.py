@@ -106,8 +106,10 @@ def essence(topology: Topology, ids: Sequence[str]) -> List[str]:
 
 
 def frozen_ids(tier: str, folder: Path = FIXTURES / "cases") -> List[str]:
-    """The ids of a tier that ``fixtures/cases/`` holds."""
-    return (folder / f"{tier}.txt").read_text(encoding="utf-8").split()
+    """The ids of a tier that ``fixtures/cases/`` holds, and those that found something beyond pairs of words."""
+    files = (tier,) if tier == "smoke" else (tier, "found")
+    ids = (case_id for name in files for case_id in (folder / f"{name}.txt").read_text(encoding="utf-8").split())
+    return list(dict.fromkeys(ids))
 
 
 def freeze(folder: Path = FIXTURES / "cases") -> None:

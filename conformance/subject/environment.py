@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import os
 import platform
+import sys
 from typing import Any
 
 import numpy as np
+from packaging.version import Version
 
 from conformance.observation import Environment
 
@@ -35,7 +38,7 @@ def describe(flavour: str, version: str, keras: Any, lstm_path: str) -> Environm
         python=platform.python_version(),
         device=_device(flow) if flow else "device unknown",
         threads=_threads(flow) if flow else "unknown",
-        onednn=_onednn() if flow else "not used",
+        onednn=_onednn(module.__version__) if flow else "not used",
         layer=lstm_path,
     )
 
@@ -54,11 +57,10 @@ def _threads(tensorflow: Any) -> str:
     return f"intra {intra or 'auto'} inter {inter or 'auto'}"
 
 
-def _onednn() -> str:
-    """Whether TensorFlow computes with oneDNN; it tells only through a module that has moved between versions."""
-    for name in ("tensorflow.python.util._pywrap_util_port", "tensorflow.python._pywrap_util_port"):
-        try:
-            return "on" if importlib.import_module(name).IsMklEnabled() else "off"
-        except ImportError:
-            continue
-    return "unknown"
+def _onednn(version: str) -> str:
+    """Whether TensorFlow computes with oneDNN: as TF_ENABLE_ONEDNN_OPTS says, or on x86 Linux since 2.9."""
+    chosen = os.environ.get("TF_ENABLE_ONEDNN_OPTS")
+    if chosen is not None:
+        return "off" if chosen.lower() in ("0", "false") else "on"
+    default = Version(version) >= Version("2.9") and platform.machine() == "x86_64" and sys.platform == "linux"
+    return "on" if default else "off"
