@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from conformance import catalogue
+from conformance import catalogue, space
 from conformance.data import draw
 from conformance.documented import load_documents
 from conformance.training import windows
@@ -21,6 +21,16 @@ FROZEN = {
 }
 
 
+#: The same of all calls of cases of the option space: one input, several calls, two inputs.
+FROZEN_SPACE = {
+    "cell-B3-D2-functional-mirrored-U3-dropout": "247f23fa5c499ade",
+    "stack-bidirectional_below-B1-T4-D1-left_padding-layer-call-masking-U3-hard_sigmoid_gates-no_bias-state-backwards-"
+    "unroll-zero_output-stateful": "fe7935a398a9ed55",
+    "shared-B1-T4-D2-nan_masked-masked_row-layer-call-float64-integer_mask-U3-softsign-hard_sigmoid_gates-"
+    "recurrent_dropout-sequences_state": "46949bc809e7829e",
+}
+
+
 def digest(arrays):
     little_endian = (array.astype(array.dtype.newbyteorder("<")).tobytes() for array in arrays)
     return hashlib.sha256(b"".join(little_endian)).hexdigest()
@@ -30,6 +40,13 @@ def digest(arrays):
 def test_bytes_are_frozen(name):
     data = draw(CASES[name])
     assert digest([data.x, *data.weights, *data.initial_state])[:16] == FROZEN[name]
+
+
+@pytest.mark.parametrize("name", FROZEN_SPACE)
+def test_bytes_of_the_option_space_are_frozen(name):
+    data = draw(space.case(name))
+    calls = [array for call in data.calls for array in (*call.x, *call.states)]
+    assert digest([*data.weights, *calls])[:16] == FROZEN_SPACE[name]
 
 
 def test_training_samples_are_frozen():

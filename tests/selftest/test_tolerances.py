@@ -10,7 +10,7 @@ from conformance.compare import compare
 from conformance.data import draw
 from conformance.expected import expected_outputs
 from reference_impl import LSTM, estimate
-from reference_impl.rounding import FORMATS, MonteCarlo
+from reference_impl.rounding import FORMATS, MonteCarlo, round_to
 
 GRID = [case for kind in catalogue.KINDS for case in catalogue.grid(kind)]
 
@@ -59,6 +59,22 @@ def test_a_wrong_layer_is_a_thousand_tolerances_away(wrong):
     weights = [w.astype("float64") for w in data.weights]
     output = replace(layer, **wrong)(data.x.astype("float64"), weights)[0]
     assert compare("output", expected_outputs(case, data)["output"], output).ratio > 1000
+
+
+@pytest.mark.parametrize(
+    ("value", "nearest"),
+    [
+        (1.0, 1.0),
+        (1.0 + 2.0**-8, 1.0),  # a tie goes to the even neighbour
+        (1.0 + 3.0 * 2.0**-8, 1.0 + 2.0**-6),
+        (-1.0 - 1.01 * 2.0**-8, -1.0 - 2.0**-7),
+        (3.39e38, 3.3895313892515355e38),
+        (np.inf, np.inf),
+        (np.nan, np.nan),
+    ],
+)
+def test_bfloat16_is_the_nearest_with_eight_digits(value, nearest):
+    np.testing.assert_array_equal(round_to(np.array([value]), "bfloat16"), [nearest])
 
 
 def test_perturbation_is_of_the_size_of_the_roundoff():
