@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import Any, Callable, Dict, FrozenSet, Mapping, Sequence, Tuple
 
-from conformance.case import Case
+from conformance.case import MODES, Case
 from conformance.masks import PATTERNS
 from reference_impl import (
     LSTM,
@@ -49,20 +49,7 @@ OF_THE_CASE: Dict[str, Words] = {
     "mask": {"": {}, **{name: {"mask": name} for name in PATTERNS}},
     "states": {"": {}, "initial_state": {"initial_state": True}},
     "api": {name: {"api": name} for name in ("functional", "sequential", "subclass", "layer")},
-    "mode": {
-        name: {"mode": name}
-        for name in (
-            "call",
-            "function",
-            "compiled",
-            "predict",
-            "predict_batches",
-            "predict_on_batch",
-            "run_eagerly",
-            "dataset",
-            "mirrored",
-        )
-    },
+    "mode": {name: {"mode": name} for name in MODES},
     "dtype": {
         "": {},
         **{name: {"dtype": name} for name in ("float64", "float16", "bfloat16", "mixed_float16", "mixed_bfloat16")},
