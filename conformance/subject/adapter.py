@@ -35,6 +35,9 @@ MODELS_A_SESSION = 16
 #: Modes that take arrays: Keras cuts them into batches itself. The others are given tensors.
 PREDICTING = ("predict", "predict_batches", "predict_on_batch", "run_eagerly", "dataset", "mirrored")
 
+#: Modes that need neither eager computation nor TensorFlow; without the first, "call" is ``predict_on_batch``.
+OF_EVERY_VERSION = ("call", "predict", "predict_batches", "predict_on_batch")
+
 #: A build without one of these is wrong, not old.
 ACTIVATIONS_OF_EVERY_VERSION = {"elu", "exponential", "hard_sigmoid", "linear", "relu", "selu"}
 ACTIVATIONS_OF_EVERY_VERSION |= {"sigmoid", "softmax", "softplus", "softsign", "tanh"}
@@ -82,9 +85,9 @@ class Subject:
         for name in _activation_names(case):
             if name not in ACTIVATIONS_OF_EVERY_VERSION and not self._has_activation(name):
                 return f"{known} has no activation {name!r}"
-        if not self.eager and (case.mode not in PREDICTING or case.api in ("subclass", "layer")):
+        if not self.eager and (case.mode not in OF_EVERY_VERSION or case.api in ("subclass", "layer")):
             return f"{known} computes in predict only"
-        if case.mode not in ("call", "predict", "predict_batches", "predict_on_batch") and self.tensorflow is None:
+        if case.mode not in OF_EVERY_VERSION and self.tensorflow is None:
             return f"mode {case.mode} is TensorFlow's"
         if case.mode == "compiled" and not jit_argument(self.tensorflow):
             return f"{self.environment.backend} has no tf.function(jit_compile=)"

@@ -94,7 +94,7 @@ def test_embedding_masks_token_zero_where_it_is_told_to(draw):
     table, tokens = draw(4, 2), np.array([[3, 0, 1]])
     run = Embedding(4, 2, mask_zero=True).run(tokens, [table])
     assert run.mask.tolist() == [[True, False, True]]
-    same(run.outputs, [table[[[3, 0, 1]]]])
+    same(run.outputs, [table[tokens]])
     assert Embedding(4, 2).run(tokens, [table]).mask is None
 
 
