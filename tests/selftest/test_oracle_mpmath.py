@@ -188,8 +188,9 @@ def test_mask_by_hand():
     mask = np.array([[1, 0, 1, 0], [0, 0, 1, 1], [0, 0, 0, 0]], dtype=bool)
     h0, c0 = np.full((3, 1), 100.0), np.full((3, 1), 50.0)
 
-    def step(x_t, h, c):
-        return h + x_t, c - x_t
+    def step(x_t, states):
+        h, c = states
+        return h + x_t, (h + x_t, c - x_t)
 
     outputs, (h, c) = scan(step, x, (h0, c0), mask)
     assert outputs[:, :, 0].tolist() == [[101, 101, 104, 104], [0, 0, 107, 115], [0, 0, 0, 0]]
