@@ -43,7 +43,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """The cases of the option space: those of the tier and of the smaller ones."""
+    """The cases of the option space that the tier asks for."""
     if "case_id" in metafunc.fixturenames:
         ids = frozen_ids(metafunc.config.getoption("--tier"))
         metafunc.parametrize("case_id", [pytest.param(case_id, id=case_id) for case_id in ids])

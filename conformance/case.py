@@ -129,6 +129,12 @@ class Case:
         """Shapes of all inputs; ``shape_of_input`` says how they differ."""
         return [self.shape_of_input(number, steps) for number in range(self.model.inputs)]
 
+    @property
+    def symbolic_shapes(self) -> List[Shape]:
+        """Shapes of the inputs as the model is told them: None for a batch that may vary and for open steps."""
+        batch = self.batch if self.stateful else None
+        return [(batch, *shape[1:]) for shape in self.shapes_of_inputs(None if self.open_steps else self.steps)]
+
     @cached_property
     def options(self) -> List[Dict[str, Set[str]]]:
         """For each layer its arguments and the case's, as text; "layer" has its class and that of a wrapped one."""

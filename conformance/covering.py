@@ -23,8 +23,6 @@ Combination = Tuple[Tuple[str, str], ...]
 #: By tier, of how many options every combination of words is in some case.
 TIERS = {"smoke": 1, "default": 2, "full": 3}
 
-FOLDER = FIXTURES / "cases"
-
 
 def combinations_of(row: Row, strength: int) -> Set[Combination]:
     """The combinations of so many words in a row."""

@@ -51,8 +51,7 @@ POSITIONAL = ("units", "layer", "cell", "cells", "mask_value", "input_dim", "out
 def program(case: Case) -> List[str]:
     """The lines of Keras that build the model of a case, given ``from keras.layers import *``."""
     expressions = [layer_expression(layer, case.dtype) for layer in case.model.layers]
-    steps = None if case.open_steps else case.steps
-    inputs = [_input(case, shape) for shape in case.shapes_of_inputs(steps)]
+    inputs = [_input(case, shape) for shape in case.symbolic_shapes]
     if case.api == "input_shape":
         expressions[0] = f"{expressions[0][:-1]}, input_shape={case.input_shape[1:]})"
     if case.api == "sequential":
@@ -61,8 +60,7 @@ def program(case: Case) -> List[str]:
         return ["model = Sequential([", *(f"    {expression}," for expression in expressions), "])"]
     lines = [f"{name} = {value}" for name, value in zip(_names("x", case), inputs)]
     if case.mask_dtype:
-        shapes = [shape[:-1] for shape in case.shapes_of_inputs(steps)]
-        masks = (_input(case, shape, case.mask_dtype) for shape in shapes)
+        masks = (_input(case, shape[:-1], case.mask_dtype) for shape in case.symbolic_shapes)
         lines += [f"{name} = {value}" for name, value in zip(_names("mask", case), masks)]
     if case.initial_state:
         states = (_input(case, shape, case.compute_dtype) for shape in state_shapes(case))

@@ -142,8 +142,9 @@ def on_record_returned(
         if record.wrong in questions and len(questions) == 1:
             return record, ""
     faults = [record for record in records if record.fault]
-    for some in [*([record] for record in faults), faults]:
-        if some and questions == ["values"] and _returns(some, promised, data, outputs):
+    together = [faults] if len(faults) > 1 else []
+    for some in [*([record] for record in faults), *together]:
+        if questions == ["values"] and _returns(some, promised, data, outputs):
             return some[0], ""
     return records[0], f"wrong {', '.join(questions)}, on record is {records[0].signature}"
 
@@ -174,9 +175,7 @@ def _checks(
 ) -> List[Check]:
     weights = [item for own in case.model.weight_shapes(case.input_shape) for item in own.items()]
     total = parameter_count(shape for _, shape in weights)
-    batch = case.batch if case.stateful else None
-    steps = None if case.open_steps else case.steps
-    symbolic = case.model.returned_shapes([(batch, *shape[1:]) for shape in case.shapes_of_inputs(steps)])
+    symbolic = case.model.returned_shapes(case.symbolic_shapes)
     checks = [
         Check("weights", tuple(_keras_name(name) for name, _ in weights), observation.weight_names),
         Check("weight shapes", tuple(shape for _, shape in weights), observation.weight_shapes),
@@ -194,9 +193,7 @@ def _checks(
 def _summary(case: Case, subject: Subject, total: int) -> Summary:
     """The summary of the case's model: a row for each layer, and the parameters of all."""
     weights = case.model.weight_shapes(case.input_shape)
-    steps = None if case.open_steps else case.steps
-    outputs = case.model.output_shapes((case.batch if case.stateful else None, *case.shape_of_input(0, steps)[1:]))
-    layers = zip(case.model.layers, outputs, weights)
+    layers = zip(case.model.layers, case.model.output_shapes(case.symbolic_shapes[0]), weights)
     rows = (
         SummaryRow(subject.class_name(layer), tuple(shapes.values()), parameter_count(own.values()))
         for layer, shapes, own in layers

@@ -57,9 +57,9 @@ def parts(case: Case, inputs: Any) -> Parts:
     return Parts(given[:count], given[count : 2 * count], given[2 * count :])
 
 
-def forward(case: Case, layers: Sequence[Any], inputs: Any) -> List[Any]:
+def forward(case: Case, layers: Sequence[Any], given: Parts) -> List[Any]:
     """What the layers of a case return for inputs, symbolic ones or not, as the case's model connects them."""
-    return CONNECT[type(case.model)](case.model.layers, layers, parts(case, inputs))
+    return CONNECT[type(case.model)](case.model.layers, layers, given)
 
 
 def _row(described: Sequence[Layer], layers: Sequence[Any], given: Parts) -> List[Any]:
@@ -116,12 +116,10 @@ def flat(value: Any) -> List[Any]:
 
 def symbolic_inputs(keras: Any, case: Case) -> Parts:
     """Keras inputs for a case: x of each, its mask where it is given as an array, initial states."""
-    steps = None if case.open_steps else case.steps
-    batch = case.batch if case.stateful else None
-    shapes = case.shapes_of_inputs(steps)
+    shapes = case.symbolic_shapes
 
     def inputs(wanted: Iterable[Sequence[Any]], dtype: str) -> List[Any]:
-        return [keras.Input(batch_shape=(batch, *shape[1:]), dtype=dtype) for shape in wanted]
+        return [keras.Input(batch_shape=(shapes[0][0], *shape[1:]), dtype=dtype) for shape in wanted]
 
     return Parts(
         inputs(shapes, input_dtype(case)),
@@ -151,24 +149,23 @@ def sequential(keras: Any, case: Case, layers: List[Any], input_layer: Any) -> B
 
 def functional(keras: Any, case: Case, layers: List[Any], dtype: Any) -> Built:
     """A functional model, or what wraps the same layers, which it has built."""
-    inputs = symbolic_inputs(keras, case).arrange()
-    outputs = forward(case, layers, inputs)
+    given = symbolic_inputs(keras, case)
+    outputs = forward(case, layers, given)
 
-    def call(given: Any) -> Any:
-        return forward(case, layers, _states_cast(keras, case, given))
+    def call(inputs: Any) -> Any:
+        return forward(case, layers, _states_cast(keras, case.compute_dtype, parts(case, inputs)))
 
     if case.api == "layer":
         return Built(call, layers, outputs)
     if case.api == "subclass":
         return Built(_subclassed(keras, dtype, layers, call), layers, outputs)
-    return Built(keras.Model(inputs, outputs if len(outputs) > 1 else outputs[0]), layers, outputs)
+    return Built(keras.Model(given.arrange(), outputs if len(outputs) > 1 else outputs[0]), layers, outputs)
 
 
-def _states_cast(keras: Any, case: Case, inputs: Any) -> Any:
+def _states_cast(keras: Any, dtype: str, given: Parts) -> Parts:
     """Inputs with the initial states in the dtype of computation: Keras 2 casts the first argument of a call alone."""
-    given = parts(case, inputs)
     cast = keras.ops.cast if hasattr(keras, "ops") else keras.backend.cast
-    return replace(given, states=[cast(state, case.compute_dtype) for state in given.states]).arrange()
+    return replace(given, states=[cast(state, dtype) for state in given.states])
 
 
 def _subclassed(keras: Any, dtype: Any, layers: List[Any], forward: Callable[[Any], List[Any]]) -> Any:
