@@ -133,8 +133,7 @@ def expected_outputs(
 
     def compute(tile: Callable[[Array], Array], fl: Rounding) -> List[Array]:
         tiled = [DropoutMasks(_tiled(tile, own.inputs), _tiled(tile, own.recurrent)) for own in dropout]
-        run = layer.run(tile(x.astype(np.float64)), weights, (), _tiled(tile, mask), fl, tiled)
-        return list(run.outputs)
+        return list(layer(tile(x.astype(np.float64)), weights, (), _tiled(tile, mask), fl, tiled))
 
     units = len(weights[1])
     return estimate(compute, "float32", seed=0, copies=copies_for(len(x) * units))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple, Type
+from typing import Any, Callable, Dict, Iterable, List, Sequence, Tuple, Type
 
 import numpy as np
 
@@ -11,9 +11,8 @@ from conformance.case import Case, map_layers
 from conformance.data import Data, Inputs
 from reference_impl import LSTM, RNN, Layer, Model
 from reference_impl.activations import Activation
-from reference_impl.layer import Run
-from reference_impl.rounding import Rounding, exact, round_to
-from reference_impl.step import DropoutMasks
+from reference_impl.layer import NOTHING, Given, Run
+from reference_impl.rounding import round_to
 from reference_impl.types import Array, Shape
 
 
@@ -81,16 +80,9 @@ class Unmasked(Layer):
     def output_shapes(self, input_shape: Shape) -> Dict[str, Shape]:
         return self.layer.output_shapes(input_shape)
 
-    def run(
-        self,
-        x: Array,
-        weights: Sequence[Array],
-        initial_state: Sequence[Array] = (),
-        mask: Optional[Array] = None,
-        fl: Rounding = exact,
-    ) -> Run:
-        handed_on = self.layer.run(x, weights, initial_state, mask, fl).mask
-        return self.layer.run(x, weights, initial_state, None, fl)._replace(mask=handed_on)
+    def run(self, x: Array, weights: Sequence[Array], given: Given = NOTHING) -> Run:
+        handed_on = self.layer.run(x, weights, given).mask
+        return self.layer.run(x, weights, given._replace(mask=None))._replace(mask=handed_on)
 
 
 def unmasked_with_states(case: Case) -> Case:
@@ -107,39 +99,23 @@ def unmasked_with_states(case: Case) -> Case:
 class ZeroedInReverse(RNN):
     """An RNN that, unrolled and reading backwards, zeroes the outputs of masked steps counted from the other end."""
 
-    def run(
-        self,
-        x: Array,
-        weights: Sequence[Array],
-        initial_state: Sequence[Array] = (),
-        mask: Optional[Array] = None,
-        fl: Rounding = exact,
-        dropout: Sequence[DropoutMasks] = (),
-    ) -> Run:
+    def run(self, x: Array, weights: Sequence[Array], given: Given = NOTHING) -> Run:
         concerned = self.unroll and self.go_backwards and self.return_sequences and self.zero_output_for_mask
-        if mask is None or not concerned:
-            return super().run(x, weights, initial_state, mask, fl, dropout)
-        run = replace(self, zero_output_for_mask=False).run(x, weights, initial_state, mask, fl, dropout)
-        return run._replace(outputs=(np.where(mask[..., np.newaxis], run.outputs[0], 0.0), *run.outputs[1:]))
+        if given.mask is None or not concerned:
+            return super().run(x, weights, given)
+        run = replace(self, zero_output_for_mask=False).run(x, weights, given)
+        return run._replace(outputs=(np.where(given.mask[..., np.newaxis], run.outputs[0], 0.0), *run.outputs[1:]))
 
 
 @dataclass(frozen=True)
 class LastZeroed(RNN):
     """An RNN that zeroes the one output of a layer without ``return_sequences`` where the last step is masked."""
 
-    def run(
-        self,
-        x: Array,
-        weights: Sequence[Array],
-        initial_state: Sequence[Array] = (),
-        mask: Optional[Array] = None,
-        fl: Rounding = exact,
-        dropout: Sequence[DropoutMasks] = (),
-    ) -> Run:
-        run = super().run(x, weights, initial_state, mask, fl, dropout)
-        if mask is None or self.return_sequences or not self.zero_output_for_mask:
+    def run(self, x: Array, weights: Sequence[Array], given: Given = NOTHING) -> Run:
+        run = super().run(x, weights, given)
+        if given.mask is None or self.return_sequences or not self.zero_output_for_mask:
             return run
-        last = mask[:, 0 if self.go_backwards else -1, np.newaxis]
+        last = given.mask[:, 0 if self.go_backwards else -1, np.newaxis]
         return run._replace(outputs=(np.where(last, run.outputs[0], 0.0), *run.outputs[1:]))
 
 

@@ -6,7 +6,7 @@ tolerances. Nothing here knows Keras.
 """
 
 from reference_impl.cells import LSTMCell, StackedRNNCells
-from reference_impl.layer import Layer
+from reference_impl.layer import Given, Layer, Run
 from reference_impl.layers import Dense, Embedding, Masking
 from reference_impl.model import EncoderDecoder, Model, Shared
 from reference_impl.recurrent import LSTM, RNN
@@ -26,10 +26,12 @@ __all__ = [
     "Embedding",
     "EncoderDecoder",
     "Estimate",
+    "Given",
     "LSTMCell",
     "Layer",
     "Masking",
     "Model",
+    "Run",
     "Shared",
     "StackedRNNCells",
     "TimeDistributed",

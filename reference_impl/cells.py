@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Dict, List, Sequence, Tuple
 
 from reference_impl import activations
 from reference_impl.activations import Activation
-from reference_impl.layer import Arrays, Layer, Run
-from reference_impl.rounding import Rounding, exact
-from reference_impl.step import NO_DROPOUT, DropoutMasks, lstm_step
+from reference_impl.layer import NOTHING, Arrays, Given, Layer, Run
+from reference_impl.step import NO_DROPOUT, lstm_step
 from reference_impl.types import Array, Shape
 from reference_impl.weights import lstm_shapes
 
@@ -27,18 +26,8 @@ class Cell(Layer):
         """The width of the output."""
         raise NotImplementedError
 
-    def step(
-        self,
-        x: Array,
-        states: Arrays,
-        weights: Sequence[Array],
-        fl: Rounding = exact,
-        dropout: Sequence[DropoutMasks] = (),
-    ) -> Tuple[Array, Arrays]:
-        """The output (batch, u) and the states after one step, for x (batch, d).
-
-        ``dropout`` has the masks of each LSTM cell, or is empty where nothing is dropped.
-        """
+    def step(self, x: Array, weights: Sequence[Array], given: Given) -> Tuple[Array, Arrays]:
+        """The output (batch, u) and the states after one step from the states given, for x (batch, d)."""
         raise NotImplementedError
 
     def state_shapes(self, input_shape: Shape) -> Tuple[Shape, ...]:
@@ -48,15 +37,8 @@ class Cell(Layer):
         states = self.state_shapes(input_shape)
         return {"output": (input_shape[0], self.output_size), **dict(zip(state_names(len(states)), states))}
 
-    def run(
-        self,
-        x: Array,
-        weights: Sequence[Array],
-        initial_state: Sequence[Array] = (),
-        mask: Optional[Array] = None,
-        fl: Rounding = exact,
-    ) -> Run:
-        output, states = self.step(x, tuple(initial_state), weights, fl)
+    def run(self, x: Array, weights: Sequence[Array], given: Given = NOTHING) -> Run:
+        output, states = self.step(x, weights, given)
         return Run((output, *states), states)
 
 
@@ -65,7 +47,7 @@ class LSTMCell(Cell):
     """The cell of an LSTM; the arguments are those of ``keras.layers.LSTMCell``.
 
     ``implementation`` says how Keras groups the products, not what they are. ``dropout`` and ``recurrent_dropout`` are
-    for training: here, as in Keras's inference, nothing is dropped unless ``step`` is given the masks.
+    for training: here, as in Keras's inference, nothing is dropped unless the masks are given.
     """
 
     units: int
@@ -87,18 +69,11 @@ class LSTMCell(Cell):
     def weight_shapes(self, features: int) -> Dict[str, Shape]:
         return lstm_shapes(features, self.units, self.use_bias)
 
-    def step(
-        self,
-        x: Array,
-        states: Arrays,
-        weights: Sequence[Array],
-        fl: Rounding = exact,
-        dropout: Sequence[DropoutMasks] = (),
-    ) -> Tuple[Array, Arrays]:
-        (masks,) = dropout or (NO_DROPOUT,)
+    def step(self, x: Array, weights: Sequence[Array], given: Given) -> Tuple[Array, Arrays]:
+        (dropout,) = given.dropout or (NO_DROPOUT,)
         act, recurrent_act = activations.get(self.activation), activations.get(self.recurrent_activation)
-        old_h, old_c = states
-        h, c = lstm_step(x, old_h, old_c, weights, act, recurrent_act, fl, masks)
+        old_h, old_c = given.states
+        h, c = lstm_step(x, old_h, old_c, weights, act, recurrent_act, given.fl, dropout)
         return h, (h, c)
 
 
@@ -123,21 +98,13 @@ class StackedRNNCells(Cell):
             for name, shape in cell.weight_shapes(width).items()
         }
 
-    def step(
-        self,
-        x: Array,
-        states: Arrays,
-        weights: Sequence[Array],
-        fl: Rounding = exact,
-        dropout: Sequence[DropoutMasks] = (),
-    ) -> Tuple[Array, Arrays]:
+    def step(self, x: Array, weights: Sequence[Array], given: Given) -> Tuple[Array, Arrays]:
         new_states: Arrays = ()
-        remaining = list(weights)
         for level, cell in enumerate(self.cells):
             count, size = len(cell.weight_shapes(1)), len(cell.state_sizes)
-            own, remaining = remaining[:count], remaining[count:]
-            before, states = states[:size], states[size:]
-            x, after = cell.step(x, before, own, fl, dropout[level : level + 1])
+            own, weights = weights[:count], weights[count:]
+            before = given.states[len(new_states) : len(new_states) + size]
+            x, after = cell.step(x, own, given._replace(states=before, dropout=given.dropout[level : level + 1]))
             new_states += after
         return x, new_states
 

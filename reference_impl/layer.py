@@ -5,9 +5,26 @@ from __future__ import annotations
 from typing import Dict, NamedTuple, Optional, Sequence, Tuple
 
 from reference_impl.rounding import Rounding, exact
+from reference_impl.step import DropoutMasks
 from reference_impl.types import Array, Shape
 
 Arrays = Tuple[Array, ...]
+
+
+class Given(NamedTuple):
+    """What a layer is given besides x and its weights.
+
+    No ``states`` to start from means zeros. ``mask`` is true where a time step counts. ``dropout`` has the masks that
+    were drawn for each LSTM cell, or is empty where nothing is dropped.
+    """
+
+    states: Arrays = ()
+    mask: Optional[Array] = None
+    fl: Rounding = exact
+    dropout: Tuple[DropoutMasks, ...] = ()
+
+
+NOTHING = Given()
 
 
 class Run(NamedTuple):
@@ -41,15 +58,8 @@ class Layer:
         """Name and shape of each array the layer returns for an input of this shape; None where a size is open."""
         raise NotImplementedError
 
-    def run(
-        self,
-        x: Array,
-        weights: Sequence[Array],
-        initial_state: Sequence[Array] = (),
-        mask: Optional[Array] = None,
-        fl: Rounding = exact,
-    ) -> Run:
-        """Evaluate the layer. No ``initial_state`` means zeros; ``mask`` is true where a time step counts."""
+    def run(self, x: Array, weights: Sequence[Array], given: Given = NOTHING) -> Run:
+        """Evaluate the layer."""
         raise NotImplementedError
 
     def __call__(
@@ -59,6 +69,7 @@ class Layer:
         initial_state: Sequence[Array] = (),
         mask: Optional[Array] = None,
         fl: Rounding = exact,
+        dropout: Sequence[DropoutMasks] = (),
     ) -> Arrays:
         """The arrays that Keras's layer returns."""
-        return self.run(x, weights, initial_state, mask, fl).outputs
+        return self.run(x, weights, Given(tuple(initial_state), mask, fl, tuple(dropout))).outputs

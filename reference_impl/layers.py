@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Dict, Optional, Sequence
+from typing import Dict, Sequence
 
 import numpy as np
 
 from reference_impl import activations
 from reference_impl.activations import Activation
-from reference_impl.layer import Layer, Run
-from reference_impl.rounding import Rounding, exact
+from reference_impl.layer import NOTHING, Given, Layer, Run
 from reference_impl.types import Array, Shape
 from reference_impl.weights import dense_shapes
 
@@ -29,20 +28,13 @@ class Dense(Layer):
     def output_shapes(self, input_shape: Shape) -> Dict[str, Shape]:
         return {"output": (*input_shape[:-1], self.units)}
 
-    def run(
-        self,
-        x: Array,
-        weights: Sequence[Array],
-        initial_state: Sequence[Array] = (),
-        mask: Optional[Array] = None,
-        fl: Rounding = exact,
-    ) -> Run:
+    def run(self, x: Array, weights: Sequence[Array], given: Given = NOTHING) -> Run:
         """The one array returned is (batch, ..., units) for x (batch, ..., d)."""
         kernel, *bias = weights
-        z = fl.matmul(x, kernel)
+        z = given.fl.matmul(x, kernel)
         for b in bias:
-            z = fl(z + b)
-        return Run((activations.get(self.activation)(z, fl),), mask=mask)
+            z = given.fl(z + b)
+        return Run((activations.get(self.activation)(z, given.fl),), mask=given.mask)
 
 
 @dataclass(frozen=True)
@@ -54,14 +46,7 @@ class Masking(Layer):
     def output_shapes(self, input_shape: Shape) -> Dict[str, Shape]:
         return {"output": input_shape}
 
-    def run(
-        self,
-        x: Array,
-        weights: Sequence[Array],
-        initial_state: Sequence[Array] = (),
-        mask: Optional[Array] = None,
-        fl: Rounding = exact,
-    ) -> Run:
+    def run(self, x: Array, weights: Sequence[Array], given: Given = NOTHING) -> Run:
         """The one array returned is x with zeros in its masked steps."""
         counts = (x != self.mask_value).any(axis=-1)
         return Run((np.where(counts[..., np.newaxis], x, 0.0),), mask=counts)
@@ -81,14 +66,7 @@ class Embedding(Layer):
     def output_shapes(self, input_shape: Shape) -> Dict[str, Shape]:
         return {"output": (*input_shape, self.output_dim)}
 
-    def run(
-        self,
-        x: Array,
-        weights: Sequence[Array],
-        initial_state: Sequence[Array] = (),
-        mask: Optional[Array] = None,
-        fl: Rounding = exact,
-    ) -> Run:
+    def run(self, x: Array, weights: Sequence[Array], given: Given = NOTHING) -> Run:
         """The one array returned is (batch, ..., output_dim) for tokens x (batch, ...)."""
         (embeddings,) = weights
         return Run((embeddings[x.astype(int)],), mask=x != 0 if self.mask_zero else None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Dict, List, Optional, Sequence, Tuple
 
-from reference_impl.layer import Arrays, Layer
+from reference_impl.layer import Arrays, Given, Layer
 from reference_impl.rounding import Rounding, exact
 from reference_impl.types import Array, Shape
 
@@ -64,7 +64,8 @@ class Model:
         outputs: Arrays = tuple(inputs)
         mask, ends = masks[0], []
         for number, (layer, own) in enumerate(zip(self.layers, self._weights(inputs[0].shape, weights))):
-            outputs, end, mask = layer.run(outputs[0], own, states[number] if states else (), mask, fl)
+            given = Given(tuple(states[number]) if states else (), mask, fl)
+            outputs, end, mask = layer.run(outputs[0], own, given)
             ends.append(end)
         return outputs, ends
 
@@ -108,8 +109,8 @@ class EncoderDecoder(Model):
     ) -> Tuple[Arrays, List[Arrays]]:
         encoder, decoder = self.layers
         first, second = self._weights(inputs[0].shape, weights)
-        encoded = encoder.run(inputs[0], first, states[0] if states else (), masks[0], fl)
-        decoded = decoder.run(inputs[1], second, encoded.states, masks[1], fl)
+        encoded = encoder.run(inputs[0], first, Given(tuple(states[0]) if states else (), masks[0], fl))
+        decoded = decoder.run(inputs[1], second, Given(encoded.states, masks[1], fl))
         return decoded.outputs, [encoded.states, decoded.states]
 
 
@@ -131,8 +132,8 @@ class Shared(Model):
         fl: Rounding = exact,
     ) -> Tuple[Arrays, List[Arrays]]:
         (layer,) = self.layers
-        given = states[0] if states else ()
-        first, second = (layer.run(x, weights, given, mask, fl) for x, mask in zip(inputs, masks))
+        start = tuple(states[0]) if states else ()
+        first, second = (layer.run(x, weights, Given(start, mask, fl)) for x, mask in zip(inputs, masks))
         return first.outputs + second.outputs, [()]
 
 

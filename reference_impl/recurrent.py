@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Dict, Optional, Sequence, Tuple
+from typing import Dict, Sequence, Tuple
 
 import numpy as np
 
 from reference_impl.activations import Activation
 from reference_impl.cells import Cell, LSTMCell, state_names
-from reference_impl.layer import Arrays, Layer, Run
-from reference_impl.rounding import Rounding, exact
+from reference_impl.layer import NOTHING, Arrays, Given, Layer, Run
 from reference_impl.scan import scan
-from reference_impl.step import DropoutMasks
 from reference_impl.types import Array, Shape
 
 
@@ -49,26 +47,17 @@ class RNN(Layer):
             shapes.update(zip(state_names(len(states)), states))
         return shapes
 
-    def run(
-        self,
-        x: Array,
-        weights: Sequence[Array],
-        initial_state: Sequence[Array] = (),
-        mask: Optional[Array] = None,
-        fl: Rounding = exact,
-        dropout: Sequence[DropoutMasks] = (),
-    ) -> Run:
-        """Evaluate the layer; with ``dropout`` as in training, given the masks that were drawn for each cell."""
+    def run(self, x: Array, weights: Sequence[Array], given: Given = NOTHING) -> Run:
 
         def step(x_t: Array, states: Arrays) -> Tuple[Array, Arrays]:
-            return self.cell.step(x_t, states, weights, fl, dropout)
+            return self.cell.step(x_t, weights, given._replace(states=states))
 
-        states = tuple(initial_state) or tuple(np.zeros(shape) for shape in self.state_shapes(x.shape))
+        states = given.states or tuple(np.zeros(shape) for shape in self.state_shapes(x.shape))
         zero = self.zero_output_for_mask and self.return_sequences
-        outputs, states = scan(step, x, states, mask, self.go_backwards, zero)
+        outputs, states = scan(step, x, states, given.mask, self.go_backwards, zero)
         output = outputs if self.return_sequences else outputs[:, -1]
         returned = (output, *states) if self.return_state else (output,)
-        return Run(returned, states, mask if self.return_sequences else None)
+        return Run(returned, states, given.mask if self.return_sequences else None)
 
 
 @dataclass(frozen=True)
@@ -111,13 +100,5 @@ class LSTM(Layer):
     def output_shapes(self, input_shape: Shape) -> Dict[str, Shape]:
         return self.rnn.output_shapes(input_shape)
 
-    def run(
-        self,
-        x: Array,
-        weights: Sequence[Array],
-        initial_state: Sequence[Array] = (),
-        mask: Optional[Array] = None,
-        fl: Rounding = exact,
-        dropout: Sequence[DropoutMasks] = (),
-    ) -> Run:
-        return self.rnn.run(x, weights, initial_state, mask, fl, dropout)
+    def run(self, x: Array, weights: Sequence[Array], given: Given = NOTHING) -> Run:
+        return self.rnn.run(x, weights, given)

@@ -28,9 +28,6 @@ class DropoutMasks:
 NO_DROPOUT = DropoutMasks()
 
 
-NO_DROPOUT = DropoutMasks()
-
-
 def lstm_step(
     x: Array,
     h: Array,

@@ -7,9 +7,9 @@ from typing import Callable, Dict, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
-from reference_impl.layer import Arrays, Layer, Run
+from reference_impl.layer import NOTHING, Arrays, Given, Layer, Run
 from reference_impl.recurrent import LSTM, RNN
-from reference_impl.rounding import Rounding, exact
+from reference_impl.rounding import Rounding
 from reference_impl.types import Array, Shape
 
 #: How Bidirectional joins the outputs of its halves; ``None`` returns both.
@@ -62,24 +62,17 @@ class Bidirectional(Layer):
         joined = output[-1] + width if self.merge_mode == "concat" else width
         return {"output": (*output[:-1], joined), **states}
 
-    def run(
-        self,
-        x: Array,
-        weights: Sequence[Array],
-        initial_state: Sequence[Array] = (),
-        mask: Optional[Array] = None,
-        fl: Rounding = exact,
-    ) -> Run:
+    def run(self, x: Array, weights: Sequence[Array], given: Given = NOTHING) -> Run:
         """The merged output (or both, with ``merge_mode=None``), then with ``return_state`` the states of each half.
 
-        ``weights`` and ``initial_state`` hold the forward half's, then the backward half's.
+        Weights, states and dropout masks are the forward half's, then the backward half's.
         """
         first, second = self.halves
-        w, s = len(weights) // 2, len(initial_state) // 2
-        forward = first.run(x, weights[:w], initial_state[:s], mask, fl)
-        backward = second.run(x, weights[w:], initial_state[s:], mask, fl)
+        w, s, d = len(weights) // 2, len(given.states) // 2, len(given.dropout) // 2
+        forward = first.run(x, weights[:w], given._replace(states=given.states[:s], dropout=given.dropout[:d]))
+        backward = second.run(x, weights[w:], given._replace(states=given.states[s:], dropout=given.dropout[d:]))
         flipped = backward.outputs[0][:, ::-1] if self.layer.return_sequences else backward.outputs[0]
-        merged = MERGE_MODES[self.merge_mode](forward.outputs[0], flipped, fl)
+        merged = MERGE_MODES[self.merge_mode](forward.outputs[0], flipped, given.fl)
         returned = (*merged, *forward.outputs[1:], *backward.outputs[1:])
         return Run(returned, forward.states + backward.states, forward.mask)
 
@@ -98,18 +91,11 @@ class TimeDistributed(Layer):
         shapes = self.layer.output_shapes((batch, *rest))
         return {name: (batch, slices, *shape[1:]) for name, shape in shapes.items()}
 
-    def run(
-        self,
-        x: Array,
-        weights: Sequence[Array],
-        initial_state: Sequence[Array] = (),
-        mask: Optional[Array] = None,
-        fl: Rounding = exact,
-    ) -> Run:
-        """X is (batch, slices, ...), ``mask`` (batch, slices, ...); each slice is a run of its own."""
-        masks = [None if mask is None else mask[:, i] for i in range(x.shape[1])]
-        runs = [self.layer.run(x[:, i], weights, (), own, fl) for i, own in enumerate(masks)]
-        return Run(tuple(np.stack(arrays, axis=1) for arrays in zip(*(run.outputs for run in runs))), (), mask)
+    def run(self, x: Array, weights: Sequence[Array], given: Given = NOTHING) -> Run:
+        """X is (batch, slices, ...), the mask (batch, slices, ...); each slice is a run of its own."""
+        masks = [None if given.mask is None else given.mask[:, i] for i in range(x.shape[1])]
+        runs = [self.layer.run(x[:, i], weights, given._replace(mask=own)) for i, own in enumerate(masks)]
+        return Run(tuple(np.stack(arrays, axis=1) for arrays in zip(*(run.outputs for run in runs))), (), given.mask)
 
 
 def _both(forward: Dict[str, Shape], backward: Dict[str, Shape]) -> Dict[str, Shape]:

@@ -5,7 +5,7 @@ import pytest
 
 from conformance.compare import compare
 from conformance.subject.build import flat
-from reference_impl import estimate
+from reference_impl import Given, estimate
 
 
 class ByHand:
@@ -30,10 +30,10 @@ class ByHand:
         masks = masks or [None] * len(inputs)
 
         def compute(tile, fl):
-            states, outputs = [tile(state.astype(np.float64)) for state in initial_state], ()
+            states, outputs = tuple(tile(state.astype(np.float64)) for state in initial_state), ()
             for x, mask in zip(inputs, masks):
-                tiled = None if mask is None else tile(mask)
-                outputs, states, _ = self.description.run(tile(x.astype(np.float64)), self.weights, states, tiled, fl)
+                given = Given(states, None if mask is None else tile(mask), fl)
+                outputs, states, _ = self.description.run(tile(x.astype(np.float64)), self.weights, given)
             return outputs
 
         return estimate(compute, self.dtype.replace("mixed_", ""), seed=0)

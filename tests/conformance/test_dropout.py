@@ -31,7 +31,7 @@ from conformance.dropout import (
 from conformance.subject.adapter import reset_states, set_weights
 from conformance.subject.build import flat
 from conformance.subject.modes import jit_argument
-from reference_impl import LSTM, RNN, Bidirectional, DropoutMasks, LSTMCell, Model, StackedRNNCells, estimate
+from reference_impl import LSTM, RNN, Bidirectional, DropoutMasks, Given, LSTMCell, Model, StackedRNNCells, estimate
 
 BATCH, STEPS, FEATURES, UNITS = 4, 4, 24, 16
 ONES = np.ones((BATCH, STEPS, FEATURES), "float32")
@@ -411,17 +411,17 @@ def test_values_given_the_masks(subject, uniform, name, rates):
 
 
 def expected_ends(model, weights, x, masks):
-    """The states each LSTM ends in; the halves of a Bidirectional read the same."""
+    """The states each LSTM ends in."""
 
     def compute(tile, fl):
         tiled = [DropoutMasks(tile(own.inputs), tile(own.recurrent)) for own in masks]
         y, states, used = tile(x.astype(np.float64)), [], 0
         for layer in model.layers:
-            for half in getattr(layer, "halves", (layer,)):
-                count = len(half.weight_shapes(1)) // 3
-                run = half.run(y, weights[3 * used :][: 3 * count], fl=fl, dropout=tiled[used : used + count])
-                used += count
-                states += run.states
+            count = len(layer.weight_shapes(1)) // 3
+            given = Given(fl=fl, dropout=tuple(tiled[used : used + count]))
+            run = layer.run(y, weights[3 * used :][: 3 * count], given)
+            used += count
+            states += run.states
             y = run.outputs[0]
         return states
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from conformance.dropout import KINDS, Reader, candidate_weights, constant_weights, probability
-from reference_impl import LSTM, DropoutMasks
+from reference_impl import LSTM, DropoutMasks, Given
 
 BATCH, STEPS = 3, 4
 SCALE = {"inputs": 2.0, "recurrent": 4.0}
@@ -29,7 +29,8 @@ def outputs(reader, *masks):
     states, steps = (), []
     for step in range(STEPS):
         dropout = DropoutMasks(**{reader.kind: masks[min(step, len(masks) - 1)]})
-        run = reader.layer.run(np.ones((BATCH, 1, reader.features)), reader.weights, states, dropout=[dropout])
+        given = Given(states, dropout=(dropout,))
+        run = reader.layer.run(np.ones((BATCH, 1, reader.features)), reader.weights, given)
         states = run.states
         steps.append(run.outputs[0][:, 0])
     return np.stack(steps, axis=1).astype("float32")
@@ -108,14 +109,14 @@ def test_candidate_weights_show_the_mask_of_the_candidate(kind):
     masks = np.random.RandomState(5).random_sample((BATCH, 4, units))
     layer = LSTM(units, activation=None, recurrent_activation=None)
     x, weights = np.ones((BATCH, 2, units)), candidate_weights(kind, units, units)
-    (output,) = layer.run(x, weights, dropout=[DropoutMasks(**{kind: masks})]).outputs
+    (output,) = layer(x, weights, dropout=[DropoutMasks(**{kind: masks})])
     assert np.array_equal(output, 1.0 + masks[:, 2])
 
 
 def test_constant_weights_return_ones():
     layer = LSTM(4, activation=None, recurrent_activation=None, return_sequences=True)
     x = np.random.RandomState(6).random_sample((BATCH, STEPS, 3))
-    assert (layer.run(x, constant_weights(3, 4)).outputs[0] == 1.0).all()
+    assert (layer(x, constant_weights(3, 4))[0] == 1.0).all()
 
 
 @pytest.mark.parametrize(("kept", "entries"), [(0, 10), (3, 10), (5, 10), (9, 10), (400, 1000), (600, 1000)])
