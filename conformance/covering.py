@@ -20,8 +20,9 @@ from conformance.space import TOPOLOGIES, Row, Topology
 #: Words of two or three options.
 Combination = Tuple[Tuple[str, str], ...]
 
-#: By tier, of how many options every combination of words is in some case.
-TIERS = {"smoke": 1, "default": 2, "full": 3}
+#: By tier, of how many options every combination of words is in some case of each topology.
+STRENGTHS = {"default": 2, "full": 3}
+TIERS = ("smoke", *STRENGTHS)
 
 
 def combinations_of(row: Row, strength: int) -> Set[Combination]:
@@ -91,10 +92,16 @@ def covering(topology: Topology, strength: int) -> List[str]:
     return [topology.id(row) for row in rows]
 
 
-def essence(topology: Topology, ids: Sequence[str]) -> List[str]:
-    """As few of these cases as have every word between them, as far as taking the richest first goes."""
-    remaining = {case_id: combinations_of(topology.row(case_id), 1) for case_id in ids}
-    wanted: Set[Combination] = set().union(*remaining.values())
+def words_of(case_id: str) -> Set[Tuple[str, str]]:
+    """For each option the word that an id has, and its topology."""
+    topology = TOPOLOGIES[case_id.split("-", maxsplit=1)[0]]
+    return {("topology", topology.name), *topology.row(case_id).items()}
+
+
+def essence(ids: Sequence[str]) -> List[str]:
+    """As few of these cases as have every word and every topology, as far as taking the richest first goes."""
+    remaining = {case_id: words_of(case_id) for case_id in ids}
+    wanted = set().union(*remaining.values())
     chosen = []
     while wanted:
         richest = max(remaining, key=lambda case_id: len(remaining[case_id] & wanted))
@@ -112,11 +119,11 @@ def frozen_ids(tier: str, folder: Path = FIXTURES / "cases") -> List[str]:
 
 def freeze(folder: Path = FIXTURES / "cases") -> None:
     """Draw every tier anew and write it; the smoke tier is part of the default one."""
-    by_tier: Dict[str, List[str]] = {tier: [] for tier in TIERS}
-    for topology in TOPOLOGIES.values():
-        by_tier["default"] += (pairs := covering(topology, TIERS["default"]))
-        by_tier["full"] += covering(topology, TIERS["full"])
-        by_tier["smoke"] += essence(topology, pairs)
+    by_tier = {
+        tier: [case_id for topology in TOPOLOGIES.values() for case_id in covering(topology, strength)]
+        for tier, strength in STRENGTHS.items()
+    }
+    by_tier["smoke"] = essence(by_tier["default"])
     for tier, ids in by_tier.items():
         (folder / f"{tier}.txt").write_text("\n".join(ids) + "\n", encoding="utf-8")
         print(f"{tier}: {len(ids)} cases")  # noqa: T201

@@ -58,7 +58,8 @@ def softplus(x: Array, fl: Rounding) -> Array:
 
 def softsign(x: Array, fl: Rounding) -> Array:
     """X / (1 + |x|)."""
-    return fl(x / fl(1.0 + np.abs(x)))
+    with np.errstate(invalid="ignore"):  # ∞ / ∞ is NaN here as in Keras
+        return fl(x / fl(1.0 + np.abs(x)))
 
 
 def softmax(x: Array, fl: Rounding) -> Array:

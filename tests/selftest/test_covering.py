@@ -7,7 +7,7 @@ from itertools import combinations, product
 import pytest
 
 from conformance import space
-from conformance.covering import TIERS, frozen_ids
+from conformance.covering import STRENGTHS, frozen_ids, words_of
 from conformance.data import draw
 from conformance.expression import program, words
 
@@ -41,10 +41,10 @@ def possible_in_pairs(topology, combination):
 
 
 @pytest.mark.parametrize("topology", space.TOPOLOGIES.values(), ids=lambda topology: topology.name)
-@pytest.mark.parametrize("tier", TIERS)
+@pytest.mark.parametrize("tier", STRENGTHS)
 def test_coverage(tier, topology, record_property, capsys):
     """Of all words, pairs or triples of words that go together, none is missing."""
-    strength = TIERS[tier]
+    strength = STRENGTHS[tier]
     covered = {
         combination for row in rows_of(tier, topology) for combination in combinations(sorted(row.items()), strength)
     }
@@ -61,6 +61,12 @@ def test_coverage(tier, topology, record_property, capsys):
         sys.stdout.write(f"{len(left_out) - len(missing)} exclude themselves, {len(missing)} are missing")
     record_property("covered", len(covered))
     assert not missing, missing[:3]
+
+
+def test_the_smoke_tier_has_every_word_and_every_topology():
+    covered = set().union(*map(words_of, frozen_ids("smoke")))
+    assert covered == set().union(*map(words_of, DEFAULT))
+    assert {topology for option, topology in covered if option == "topology"} == set(space.TOPOLOGIES)
 
 
 @pytest.mark.parametrize("topology", space.TOPOLOGIES.values(), ids=lambda topology: topology.name)
