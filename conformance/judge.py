@@ -131,27 +131,23 @@ def on_record_returned(
 ) -> Tuple[Optional[Divergence], str]:
     """The record that explains what was returned, or the first one and what is not as recorded.
 
-    Where several faults are on record they may show together. A fault that makes no difference to the case leaves
-    nothing to explain.
+    Where several faults are on record they may show together. Faults that make no difference to the case, each or all
+    of them, leave nothing to explain.
     """
     questions = [check.question for check in judgement.checks if not check.agrees] or ["values"]
+    faults = [record for record in records if record.fault]
+    sets = [*([record] for record in faults), *([faults] if len(faults) > 1 else [])]
     if judgement.agrees:
-        shown = [record for record in records if not _leaves_no_trace(record, promised, data, outputs)]
+        unseen = [record for some in sets if _returns(some, promised, data, outputs) for record in some]
+        shown = [record for record in records if record not in unseen]
         return (shown[0], "conforms, against the record") if shown else (None, "")
     for record in records:
         if record.wrong in questions and len(questions) == 1:
             return record, ""
-    faults = [record for record in records if record.fault]
-    together = [faults] if len(faults) > 1 else []
-    for some in [*([record] for record in faults), *together]:
+    for some in sets:
         if questions == ["values"] and _returns(some, promised, data, outputs):
             return some[0], ""
     return records[0], f"wrong {', '.join(questions)}, on record is {records[0].signature}"
-
-
-def _leaves_no_trace(record: Divergence, promised: Case, data: Data, outputs: Sequence[Array]) -> bool:
-    """Whether right outputs are also those of a subject with the fault on record."""
-    return bool(record.fault) and _returns([record], promised, data, outputs)
 
 
 def _returns(records: Sequence[Divergence], promised: Case, data: Data, outputs: Sequence[Array]) -> bool:

@@ -169,7 +169,9 @@ def test_stateful_with_another_batch_size(construct, refuses):
         ("units", layer("RNN", layer("LSTMCell", 0)), ["units|dimension", "0"]),
         ("dropout", layer("RNN", layer("LSTMCell", UNITS, dropout=1.5)), ["dropout", "1.5"]),
         ("no-call", layer("RNN", SimpleNamespace(state_size=UNITS)), ["cell", "call"]),
-        ("no-state_size", layer("RNN", SimpleNamespace(call=lambda x, states: (x, states))), ["cell", "state_size"]),
+        ("no-state_size", layer("RNN", SimpleNamespace(call=len)), ["cell", "state_size"]),
+        ("state_size-none", layer("RNN", SimpleNamespace(call=len, state_size=None)), ["cell", "state_size"]),
+        ("state_size-word", layer("RNN", SimpleNamespace(call=len, state_size="three")), ["state_size"]),
         ("number", layer("RNN", 3), ["cell", "3"]),
         ("class", layer("RNN", CELL_CLASS), ["cell"]),
         ("layer", layer("RNN", lstm()), ["cell"]),
@@ -260,7 +262,12 @@ def test_bad_time_distributed_input_rank(construct, shape, refuses):
 
 
 @pytest.mark.parametrize(
-    ("mask", "value"), rows(("inner-steps", booleans(2, 3, 6), "6"), ("outer-steps", booleans(2, 6, STEPS), "6"))
+    ("mask", "value"),
+    rows(
+        ("inner-steps", booleans(2, 3, 6), "6"),
+        ("outer-steps", booleans(2, 6, STEPS), "6"),
+        ("rank-1", booleans(2), "2"),
+    ),
 )
 def test_bad_time_distributed_mask(mask, value, refuses):
     x = floats(2, 3, STEPS, FEATURES)

@@ -72,6 +72,13 @@ def test_reset_forgets(by_hand, uniform, name, method):
     agree(layer(x), layer.expected(x))
 
 
+def test_bidirectional_without_states_refuses_to_be_reset(subject):
+    """There is nothing to reset in a layer that is not stateful."""
+    layer = subject.layer(Bidirectional(LSTM(UNITS)), "float32")
+    with pytest.raises(AttributeError, match="stateful"):
+        layer.reset_states()
+
+
 def test_reset_of_a_model_forgets_in_all_layers(subject, by_hand, uniform):
     """Resetting a model, as the documentation of RNN has it, resets its stateful layers, those in a Bidirectional too.
 

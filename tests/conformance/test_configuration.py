@@ -1,0 +1,109 @@
+"""Configurations: a layer made again from ``get_config()`` is the same layer."""
+
+import numpy as np
+import pytest
+from by_hand import call
+
+from reference_impl import LSTM, RNN, Bidirectional, LSTMCell, StackedRNNCells, TimeDistributed
+
+BATCH, STEPS, FEATURES, UNITS = 2, 4, 5, 3
+SEQUENCES = {"return_sequences": True, "return_state": True}
+OTHER = {"activation": "softsign", "recurrent_activation": "hard_sigmoid", "use_bias": False}
+STACK = StackedRNNCells((LSTMCell(4, **OTHER), LSTMCell(3)))
+
+LAYERS = {
+    "LSTM": LSTM(UNITS),
+    "LSTM-other": LSTM(UNITS, **OTHER, **SEQUENCES, go_backwards=True),
+    "LSTM-zero_output": LSTM(UNITS, return_sequences=True, zero_output_for_mask=True, unroll=True),
+    "RNN": RNN(LSTMCell(UNITS)),
+    "RNN-other": RNN(LSTMCell(UNITS, **OTHER), **SEQUENCES, go_backwards=True),
+    "RNN-zero_output": RNN(LSTMCell(UNITS), return_sequences=True, zero_output_for_mask=True, unroll=True),
+    "StackedRNNCells": RNN(STACK),
+    "StackedRNNCells-other": RNN(STACK, **SEQUENCES, go_backwards=True),
+    **{f"Bidirectional-{mode}": Bidirectional(LSTM(UNITS), mode) for mode in ("concat", "sum", "ave", "mul", None)},
+    "Bidirectional-other": Bidirectional(LSTM(UNITS, **OTHER, **SEQUENCES)),
+    "Bidirectional-own_backward": Bidirectional(
+        LSTM(UNITS), backward_layer=LSTM(UNITS, activation="softsign", go_backwards=True)
+    ),
+    "Bidirectional-RNN": Bidirectional(RNN(LSTMCell(UNITS, **OTHER), **SEQUENCES)),
+    "TimeDistributed": TimeDistributed(LSTM(UNITS, **OTHER, return_sequences=True)),
+}
+
+each_layer = pytest.mark.parametrize("name", LAYERS)
+
+
+def shape_for(name):
+    return (BATCH, 3, STEPS, FEATURES) if name == "TimeDistributed" else (BATCH, STEPS, FEATURES)
+
+
+def again(layer):
+    return type(layer).from_config(layer.get_config())
+
+
+@each_layer
+def test_layer_made_again_has_the_same_configuration(subject, name):
+    layer = subject.layer(LAYERS[name], "float32")
+    assert again(layer).get_config() == layer.get_config()
+
+
+@each_layer
+@pytest.mark.parametrize("masked", [False, True], ids=["unmasked", "masked"])
+def test_layer_made_again_computes_the_same(subject, by_hand, uniform, name, masked):
+    """Given the weights of the first, the second returns what the first does, bit by bit."""
+    first = by_hand(LAYERS[name], shape_for(name))
+    second = again(first.layer)
+    second.build(shape_for(name))
+    second.set_weights(first.weights)
+    x = uniform(*shape_for(name))
+    given = {"mask": uniform(*shape_for(name)[:-1]) > 0.0} if masked else {}
+    for one, other in zip(first(x, **given), call(subject, second, x, **given)):
+        assert np.array_equal(one, other)
+
+
+@each_layer
+def test_configuration_may_be_used_twice(subject, name):
+    """Making a layer leaves the configuration as it was."""
+    layer = subject.layer(LAYERS[name], "float32")
+    config = layer.get_config()
+    type(layer).from_config(config)
+    assert config == layer.get_config()
+
+
+@pytest.mark.parametrize(
+    "description", [LSTMCell(UNITS), LSTMCell(UNITS, **OTHER), STACK], ids=["cell", "other", "stack"]
+)
+def test_cell_made_again_has_the_same_configuration(subject, description):
+    cell = subject.layer(description, "float32")
+    assert again(cell).get_config() == cell.get_config()
+
+
+#: Layers of cells of one's own, from Keras's layers and the class of the cell.
+OF_OWN_CELLS = {
+    "RNN": lambda layers, own: layers.RNN(own(UNITS)),
+    "StackedRNNCells": lambda layers, own: layers.RNN([own(UNITS), own(UNITS)]),
+    "Bidirectional": lambda layers, own: layers.Bidirectional(
+        layers.RNN(own(UNITS)), backward_layer=layers.RNN(own(UNITS), go_backwards=True)
+    ),
+}
+
+
+def own_cell(layers):
+    """A class of cells that Keras does not know."""
+    return type("Own", (layers.LSTMCell,), {})
+
+
+@pytest.mark.parametrize("name", OF_OWN_CELLS)
+def test_cell_of_ones_own_is_found_among_custom_objects(subject, name):
+    """``custom_objects`` reach the cells within an RNN, a stack and a Bidirectional."""
+    own = own_cell(subject.keras.layers)
+    layer = OF_OWN_CELLS[name](subject.keras.layers, own)
+    made = type(layer).from_config(layer.get_config(), custom_objects={"Own": own})
+    assert made.get_config() == layer.get_config()
+
+
+def test_bidirectional_takes_a_layer_of_ones_own_cell(subject, uniform):
+    """Both halves have a cell of the class that the layer has."""
+    layers = subject.keras.layers
+    layer = layers.Bidirectional(layers.RNN(own_cell(layers)(UNITS)))
+    assert [type(half.cell).__name__ for half in (layer.forward_layer, layer.backward_layer)] == ["Own", "Own"]
+    assert call(subject, layer, uniform(BATCH, STEPS, FEATURES))[0].shape == (BATCH, 2 * UNITS)

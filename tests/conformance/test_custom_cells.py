@@ -1,0 +1,234 @@
+"""Cells of one's own: what RNN and StackedRNNCells ask of a cell, and what they do with its answers.
+
+The cells here halve their state and add to it what they read. On the integers they are given that is exact, so the
+outputs must be those of a loop, bit by bit.
+"""
+
+import inspect
+
+import numpy as np
+import pytest
+from by_hand import agree, call
+
+from conformance.subject.build import flat
+from reference_impl import LSTM, LSTMCell, estimate
+
+BATCH, STEPS, WIDTH = 2, 4, 3
+
+#: How a cell may give the size of its one state, and the state itself.
+SIZES = {"integer": WIDTH, "list": [WIDTH], "tuple": (WIDTH,)}
+GIVEN = {"bare": lambda state: state, "list": lambda state: [state]}
+
+
+@pytest.fixture(autouse=True)
+def eager(subject):
+    if not subject.eager:
+        pytest.skip("this Keras does not compute eagerly")
+
+
+@pytest.fixture
+def integers(uniform):
+    return lambda *shape: np.rint(8.0 * uniform(*shape)).astype("float32")
+
+
+@pytest.fixture
+def halving(subject):
+    """Make a cell that halves its one state and adds x; ``further`` are attributes and methods of its class."""
+
+    def halving(size=WIDTH, given="list", **further):
+        def step(self, inputs, states):
+            total = 0.5 * flat(states)[0] + inputs
+            return total, GIVEN[given](total)
+
+        cell = type("Halving", (subject.keras.layers.Layer,), {"call": step, **further})()
+        cell.state_size = size
+        return cell
+
+    return halving
+
+
+def halved_sums(x, start=0.0, mask=None, go_backwards=False, zero_output_for_mask=False):
+    """The outputs of a halving cell over time, by a loop, and its last state."""
+    steps = range(x.shape[1])
+    state, output, outputs = np.zeros_like(x[:, 0]) + start, np.zeros_like(x[:, 0]), []
+    for t in reversed(steps) if go_backwards else steps:
+        counts = np.ones((len(x), 1), "bool") if mask is None else mask[:, t, np.newaxis]
+        new = 0.5 * state + x[:, t]
+        output = np.where(counts, new, np.zeros_like(new) if zero_output_for_mask else output)
+        state = np.where(counts, new, state)
+        outputs.append(output)
+    return np.stack(outputs, axis=1), state
+
+
+def same(arrays, expected):
+    assert [array.tolist() for array in arrays] == [array.tolist() for array in expected]
+
+
+@pytest.mark.parametrize("given", GIVEN)
+@pytest.mark.parametrize("size", SIZES)
+def test_state_in_each_form(subject, halving, integers, size, given):
+    """A cell of one state may give its size as an integer or in a list, and the state by itself or in a list."""
+    rnn = subject.keras.layers.RNN(halving(SIZES[size], given), return_sequences=True, return_state=True)
+    x = integers(BATCH, STEPS, WIDTH)
+    same(call(subject, rnn, x), halved_sums(x))
+
+
+@pytest.mark.parametrize("unroll", [False, True], ids=["loop", "unroll"])
+@pytest.mark.parametrize("zero", [False, True], ids=["repeated", "zero_output"])
+@pytest.mark.parametrize("go_backwards", [False, True], ids=["forwards", "backwards"])
+def test_masks(subject, halving, integers, unroll, zero, go_backwards):
+    options = {"go_backwards": go_backwards, "zero_output_for_mask": zero}
+    if unroll and go_backwards and zero:
+        pytest.skip("on record for every cell: the zeros are at the wrong steps")
+    layer = subject.keras.layers.RNN(halving(), return_sequences=True, return_state=True, unroll=unroll, **options)
+    x, mask = integers(BATCH, STEPS, WIDTH), np.array([[True, False, True, False], [False, True, True, True]])
+    same(call(subject, layer, x, mask=mask), halved_sums(x, mask=mask, **options))
+
+
+@pytest.mark.parametrize("given", ["bare", "list"])
+def test_initial_state_in_each_form(subject, halving, integers, given):
+    """Of a cell with one state the initial state may be given by itself or in a list."""
+    rnn = subject.keras.layers.RNN(halving(), return_sequences=True, return_state=True)
+    x, start = integers(BATCH, STEPS, WIDTH), integers(BATCH, WIDTH)
+    initial_state = start if given == "bare" else [start]
+    same(call(subject, rnn, x, initial_state=initial_state), halved_sums(x, start))
+
+
+def test_cell_makes_its_initial_state(subject, halving, integers):
+    """``get_initial_state`` of a cell decides where a sequence starts; without it that is at zeros."""
+
+    def get_initial_state(self, inputs=None, batch_size=None, dtype=None):
+        return subject.tensors(np.full((BATCH, WIDTH), 4.0, "float32"))
+
+    rnn = subject.keras.layers.RNN(halving(get_initial_state=get_initial_state), return_sequences=True)
+    x = integers(BATCH, STEPS, WIDTH)
+    same(call(subject, rnn, x), halved_sums(x, 4.0)[:1])
+
+
+def test_stateful(subject, halving, integers):
+    rnn = subject.keras.layers.RNN(halving(), return_sequences=True, stateful=True)
+    first, second = integers(BATCH, STEPS, WIDTH), integers(BATCH, STEPS, WIDTH)
+    rnn.build((BATCH, STEPS, WIDTH))
+    outputs, state = halved_sums(first)
+    same(call(subject, rnn, first), [outputs])
+    same(call(subject, rnn, second), halved_sums(second, state)[:1])
+
+
+def test_cell_is_built_for_one_step(subject, halving, integers):
+    """A cell's ``build`` is given the shape of x without its time axis, once."""
+    shapes = []
+    rnn = subject.keras.layers.RNN(halving(build=lambda self, shape: shapes.append(tuple(shape))))
+    call(subject, rnn, integers(BATCH, STEPS, WIDTH))
+    call(subject, rnn, integers(BATCH, STEPS, WIDTH))
+    assert [shape[1:] for shape in shapes] == [(WIDTH,)]
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_training_reaches_a_cell_that_asks_for_it(subject, halving, integers, training):
+    def step(self, inputs, states, training=False):
+        total = 0.5 * flat(states)[0] + (2.0 * inputs if training else inputs)
+        return total, [total]
+
+    cells = [halving(call=step), halving(call=step)]
+    x = integers(BATCH, STEPS, WIDTH)
+    factor = 2.0 if training else 1.0
+    once = halved_sums(factor * x)[0]
+    layers = subject.keras.layers
+    layer = layers.RNN(cells[0], return_sequences=True)
+    same([subject.to_numpy(layer(subject.tensors(x), training=training))], [once])
+    layer = layers.RNN(layers.StackedRNNCells([cells[0], cells[1]]), return_sequences=True)
+    same([subject.to_numpy(layer(subject.tensors(x), training=training))], [halved_sums(factor * once)[0]])
+
+
+def two_states(subject, **further):
+    """A cell of two states, halving the first and adding up the second; its output is one feature of the latter."""
+
+    def step(self, inputs, states):
+        first, second = states
+        first, second = 0.5 * first + inputs[:, :2], second + inputs
+        return second[:, :1], [first, second]
+
+    cell = type("TwoStates", (subject.keras.layers.Layer,), {"call": step, **further})()
+    cell.state_size = [2, WIDTH]
+    return cell
+
+
+def test_states_of_different_widths(subject, integers):
+    """``output_size`` need not be the size of a state; states are returned in the cell's order."""
+    rnn = subject.keras.layers.RNN(two_states(subject, output_size=1), return_sequences=True, return_state=True)
+    x = integers(BATCH, STEPS, WIDTH)
+    sums = np.cumsum(x, axis=1)
+    same(call(subject, rnn, x), [sums[..., :1], halved_sums(x[..., :2])[1], sums[:, -1]])
+    shapes = [tuple(output.shape) for output in flat(rnn(subject.keras.Input((None, WIDTH))))]
+    assert shapes == [(None, None, 1), (None, 2), (None, WIDTH)]
+
+
+@pytest.mark.parametrize("given", GIVEN)
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("batch", [1, BATCH])
+def test_stack_of_cells_with_one_state(subject, halving, integers, size, given, batch):
+    """The upper cell reads what the lower one put out in the same step; each has a state of its own."""
+    layers = subject.keras.layers
+    cells = layers.StackedRNNCells([halving(SIZES[size], given), halving(SIZES[size], given)])
+    rnn = layers.RNN(cells, return_sequences=True, return_state=True)
+    x = integers(batch, STEPS, WIDTH)
+    lower, lower_state = halved_sums(x)
+    upper, upper_state = halved_sums(lower)
+    outputs = [subject.to_numpy(array) for array in nested(rnn(subject.tensors(x)))]
+    same(outputs, [upper, lower_state, upper_state])
+
+
+def nested(value):
+    """The tensors in lists of lists."""
+    return [tensor for item in value for tensor in nested(item)] if isinstance(value, (list, tuple)) else [value]
+
+
+def test_stack_with_an_lstm_cell_below(subject, halving, uniform):
+    """An LSTMCell, of two states, below a cell of one."""
+    layers = subject.keras.layers
+    lstm = layers.LSTMCell(WIDTH)
+    rnn = layers.RNN(layers.StackedRNNCells([lstm, halving()]), return_sequences=True)
+    rnn.build((BATCH, STEPS, 2))
+    weights = [uniform(*shape) for shape in LSTMCell(WIDTH).weight_shapes(2).values()]
+    rnn.set_weights(weights)
+    x = uniform(BATCH, STEPS, 2)
+
+    def compute(tile, fl):
+        (lower,) = LSTM(WIDTH, return_sequences=True)(tile(x.astype("float64")), weights, fl=fl)
+        state, outputs = np.zeros_like(lower[:, 0]), []
+        for t in range(STEPS):
+            state = fl(0.5 * state + lower[:, t])
+            outputs.append(state)
+        return [np.stack(outputs, axis=1)]
+
+    agree(call(subject, rnn, x), estimate(compute, "float32", seed=0))
+
+
+def test_output_size_is_that_of_the_first_state_unless_told(subject, halving):
+    layers = subject.keras.layers
+    x = subject.keras.Input((None, WIDTH))
+    assert tuple(layers.RNN(halving())(x).shape) == (None, WIDTH)
+    assert layers.StackedRNNCells([halving(), halving()]).output_size == WIDTH
+    assert layers.StackedRNNCells([halving(), halving([WIDTH])]).output_size == WIDTH
+
+
+def test_cells_in_a_list_are_a_stack(subject, halving, integers):
+    rnn = subject.keras.layers.RNN([halving(), halving()], return_sequences=True)
+    assert type(rnn.cell).__name__ == "StackedRNNCells"
+    x = integers(BATCH, STEPS, WIDTH)
+    same(call(subject, rnn, x), [halved_sums(halved_sums(x)[0])[0]])
+
+
+def test_constants_reach_the_cell(subject, halving, integers):
+    """Keras 2 hands ``constants`` to every step of the cell."""
+    if "constants" not in inspect.signature(subject.keras.layers.RNN.call).parameters:
+        pytest.skip("RNN of this Keras has no constants")
+
+    def step(self, inputs, states, constants):
+        total = 0.5 * flat(states)[0] + inputs * flat(constants)[0]
+        return total, [total]
+
+    rnn = subject.keras.layers.RNN(halving(call=step), return_sequences=True)
+    x, factor = integers(BATCH, STEPS, WIDTH), integers(BATCH, WIDTH)
+    outputs = rnn(subject.tensors(x), constants=[subject.tensors(factor)])
+    same([subject.to_numpy(outputs)], halved_sums(x * factor[:, np.newaxis])[:1])
