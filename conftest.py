@@ -35,7 +35,9 @@ def pytest_configure(config: pytest.Config) -> None:
     try:
         load_documents()  # a fixture that does not parse is bad use, said before anything is collected
         register = load_register()
-        config.stash[SUBJECT] = subject = load(config.getoption("--keras"), config.getoption("--lstm"))
+        config.stash[SUBJECT] = subject = load(
+            config.getoption("--keras"), config.getoption("--lstm"), _processes(config)
+        )
         config.stash[REGISTER] = tuple(record for record in register if record.concerns(subject.versions))
     except (FixtureError, SubjectError) as error:
         raise pytest.UsageError(str(error)) from error
@@ -124,6 +126,12 @@ def conforms(
         hold(judge(case, subject, register, figures))
 
     return conforms
+
+
+def _processes(config: pytest.Config) -> int:
+    """How many processes run tests: xdist's workers, or this one."""
+    workers = getattr(config, "workerinput", {}).get("workercount") or config.getoption("numprocesses", None)
+    return workers or 1
 
 
 def _options(config: pytest.Config) -> Tuple[str, ...]:

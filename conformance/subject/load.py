@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any, Iterator, Optional
 
 from conformance.subject.adapter import Subject
-from conformance.subject.modes import split_cpu
+from conformance.subject.modes import share_cores, split_cpu
 
 #: What ``--keras`` takes, and how to install each.
 FLAVOURS = {
@@ -25,11 +25,12 @@ class SubjectError(Exception):
     """There is no such subject here; the message is one line that says what to do."""
 
 
-def load(flavour: str, lstm: Optional[str] = None) -> Subject:
+def load(flavour: str, lstm: Optional[str] = None, processes: int = 1) -> Subject:
     """Import a Keras.
 
     ``flavour`` is one of ``FLAVOURS``; ``lstm`` names a layer class of one's own, ``package.module:Class``, that takes
-    the place of ``keras.layers.LSTM``. Raises SubjectError where either cannot be had.
+    the place of ``keras.layers.LSTM``; ``processes`` are those that share the machine with this one, itself among them.
+    Raises SubjectError where either class or Keras cannot be had.
     """
     if flavour not in FLAVOURS:
         raise SubjectError(f"--keras: no Keras is called {flavour!r}; choose from {', '.join(FLAVOURS)}")
@@ -42,7 +43,9 @@ def load(flavour: str, lstm: Optional[str] = None) -> Subject:
     except Exception as error:  # a broken installation fails in many ways
         raise SubjectError(f"--keras {flavour}: cannot be imported: {_one_line(error)}") from error
     if keras.backend.backend() == "tensorflow":
-        split_cpu(importlib.import_module("tensorflow"))
+        tensorflow = importlib.import_module("tensorflow")
+        split_cpu(tensorflow)
+        share_cores(tensorflow, processes)
     return Subject(flavour, keras, _import_class(lstm) if lstm else None, lstm or "")
 
 

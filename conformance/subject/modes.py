@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from contextlib import nullcontext
 from functools import lru_cache
 from typing import Any, Callable, ContextManager, Dict
@@ -70,3 +71,10 @@ def split_cpu(tensorflow: Any) -> None:
     else:  # TensorFlow 2.2 and 2.3
         virtual = config.experimental
         virtual.set_virtual_device_configuration(cpu, [virtual.VirtualDeviceConfiguration()] * 2)
+
+
+def share_cores(tensorflow: Any, processes: int) -> None:
+    """Leave several processes a share of the cores each: TensorFlow takes all, and idle threads slow the others."""
+    if processes > 1:
+        threads = max(1, (os.cpu_count() or 1) // processes)
+        tensorflow.config.threading.set_intra_op_parallelism_threads(threads)
