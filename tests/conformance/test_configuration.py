@@ -101,6 +101,25 @@ def test_cell_of_ones_own_is_found_among_custom_objects(subject, name):
     assert made.get_config() == layer.get_config()
 
 
+def test_activation_of_ones_own_is_found_among_custom_objects(subject):
+    layers = subject.keras.layers
+
+    def mine(x):
+        return 2.0 * x
+
+    layer = layers.LSTM(UNITS, activation=mine)
+    with subject.keras.utils.custom_object_scope({"mine": mine}):
+        assert again(layer).activation is mine
+
+
+def test_bidirectional_takes_a_layer_with_an_activation_of_ones_own(subject):
+    def mine(x):
+        return 2.0 * x
+
+    layer = subject.keras.layers.Bidirectional(subject.lstm(UNITS, activation=mine))
+    assert [half.activation for half in (layer.forward_layer, layer.backward_layer)] == [mine, mine]
+
+
 def test_bidirectional_takes_a_layer_of_ones_own_cell(subject, uniform):
     """Both halves have a cell of the class that the layer has."""
     layers = subject.keras.layers

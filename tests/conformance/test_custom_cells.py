@@ -210,6 +210,23 @@ def test_output_size_is_that_of_the_first_state_unless_told(subject, halving):
     assert tuple(layers.RNN(halving())(x).shape) == (None, WIDTH)
     assert layers.StackedRNNCells([halving(), halving()]).output_size == WIDTH
     assert layers.StackedRNNCells([halving(), halving([WIDTH])]).output_size == WIDTH
+    assert layers.StackedRNNCells([halving(), two_states(subject, output_size=1)]).output_size == 1
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_each_cell_of_a_stack_is_built_for_the_output_below(subject, halving, size):
+    """That is ``output_size``, or where a cell has none the size of its first state."""
+    shapes = []
+
+    def build(self, shape):
+        shapes.append(tuple(shape))
+
+    def cell(**further):
+        return halving(SIZES[size], build=build, **further)
+
+    subject.keras.layers.RNN([cell(output_size=7), cell(), cell()]).build((BATCH, None, 5))
+    assert [shape[-1] for shape in shapes] == [5, 7, WIDTH]
+    assert {len(shape) for shape in shapes} == {2}
 
 
 def test_cells_in_a_list_are_a_stack(subject, halving, integers):
