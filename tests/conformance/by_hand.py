@@ -61,5 +61,6 @@ def matches(arrays, expected):
 
 
 def comparisons(arrays, expected):
-    assert [array.shape for array in arrays] == [one.value.shape for one in expected]
+    shapes, wanted = [array.shape for array in arrays], [one.value.shape for one in expected]
+    assert shapes == wanted, f"the shapes are {shapes}, not {wanted}"
     return [compare("array", one, array) for one, array in zip(expected, arrays)]
