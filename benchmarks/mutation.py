@@ -44,7 +44,12 @@ FILES = (*(f"{LAYERS}/{name}.py" for name in RECURRENT), "keras/src/backend/tens
 TEXTS = {file: (PACKAGE.parent / file).read_text("ascii") for file in FILES}
 KERAS_TESTS = "-x -q --rootdir . " + " ".join(f"{LAYERS}/{name}_test.py" for name in RECURRENT)
 PYTEST = (sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:randomly")
-SETTINGS = {"KERAS_BACKEND": "tensorflow", "CUDA_VISIBLE_DEVICES": "-1", "PYTHONDONTWRITEBYTECODE": "1"}
+SETTINGS = {
+    "KERAS_BACKEND": "tensorflow",
+    "CUDA_VISIBLE_DEVICES": "-1",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "TF_NUM_INTRAOP_THREADS": "1",  # jobs that run side by side hinder each other less
+}
 LONGEST = 900.0
 
 # Without a GPU nothing depends on what these compute: cuDNN's code, the choice of it, and the GRU's.
