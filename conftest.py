@@ -18,6 +18,7 @@ from conformance.report.terminal import render, rerun_command, summarize
 from conformance.subject import FLAVOURS, Subject, SubjectError, load
 
 DEFAULT_KERAS = next(iter(FLAVOURS))
+DEFAULT_TIER = "default"
 SUBJECT = pytest.StashKey[Subject]()
 REGISTER = pytest.StashKey[Tuple[Divergence, ...]]()
 
@@ -25,7 +26,9 @@ REGISTER = pytest.StashKey[Tuple[Divergence, ...]]()
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("conformance", "the Keras to judge")
     group.addoption("--keras", default=DEFAULT_KERAS, metavar="NAME", help=f"{', '.join(FLAVOURS)} [{DEFAULT_KERAS}]")
-    group.addoption("--tier", default="default", choices=TIERS, help=f"how many cases: {', '.join(TIERS)} [default]")
+    group.addoption(
+        "--tier", default=DEFAULT_TIER, choices=TIERS, help=f"how many cases: {', '.join(TIERS)} [{DEFAULT_TIER}]"
+    )
     group.addoption("--lstm", metavar="PACKAGE.MODULE:CLASS", help="a layer class to judge in place of Keras's LSTM")
 
 
@@ -135,6 +138,7 @@ def _processes(config: pytest.Config) -> int:
 
 
 def _options(config: pytest.Config) -> Tuple[str, ...]:
-    """The options that chose the subject, as they must be repeated."""
-    chosen = {"--keras": config.getoption("--keras"), "--lstm": config.getoption("--lstm")}
-    return tuple(f"{name} {value}" for name, value in chosen.items() if value and value != DEFAULT_KERAS)
+    """The options that chose the subject and the cases, as they must be repeated."""
+    defaults = {"--keras": DEFAULT_KERAS, "--lstm": None, "--tier": DEFAULT_TIER}
+    chosen = {name: config.getoption(name) for name in defaults}
+    return tuple(f"{name} {value}" for name, value in chosen.items() if value != defaults[name])

@@ -53,7 +53,7 @@ class Comparison:
     def first(self) -> Tuple[int, ...]:
         """Index of the first element over tolerance: of the first time step, then batch row, then unit."""
         over = np.argwhere(self.ratios > 1.0)
-        time = over[:, 1] if self.expected.ndim == 3 else np.zeros(len(over))
+        time = over[:, -2] if self.expected.ndim > 2 else np.zeros(len(over))
         return tuple(int(i) for i in over[np.lexsort((over[:, -1], over[:, 0], time))[0]])
 
     @property

@@ -24,11 +24,12 @@ class Divergence:
 
     ``versions`` maps "keras" and "tensorflow" to PEP 440 specifiers that must all hold. ``cases`` lists sets of options
     of which one must hold (see ``Case.has``); ``tests`` lists patterns of names of tests that hold Keras to a promise
-    without a case, such as ``test_units[*]``. The signature is ``raises``, an exception's type ("one or another"), with
-    ``saying``, a part of its text, or ``fault``, the named wrong LSTM whose numbers the subject returns, or ``wrong``,
-    the question it answers wrongly ("shapes", "values"), or ``crashes``: the process dies, so the cases are not run.
-    With ``onednn`` it concerns subjects that compute with oneDNN ("on") or without ("off"). ``program`` is the smallest
-    program that shows it: it ends in an AssertionError, in the exception it is about, or in the crash.
+    without a case, such as ``test_bad_units[*]``. The signature is ``raises``, an exception's type ("one or another"),
+    with ``saying``, a part of its text or several of which it has one, or ``fault``, the named wrong LSTM whose numbers
+    the subject returns, or ``wrong``, the question it answers wrongly ("shapes", "values"), or ``crashes``: the process
+    dies, so the cases are not run. With ``onednn`` it concerns subjects that compute with oneDNN ("on") or without
+    ("off"). ``program`` is the smallest program that shows it: it ends in an AssertionError, in the exception it is
+    about, or in the crash.
     """
 
     id: str
@@ -40,7 +41,7 @@ class Divergence:
     tests: Sequence[str] = ()
     upstream: str = ""
     raises: str = ""
-    saying: str = ""
+    saying: Union[str, Sequence[str]] = ""
     fault: str = ""
     wrong: str = ""
     crashes: bool = False
@@ -50,6 +51,8 @@ class Divergence:
         returned = sum(map(bool, (self.fault, self.wrong, self.crashes)))
         if returned > 1 or (bool(self.tests) or not returned) != bool(self.raises):
             raise ValueError("give a signature: `fault`, `wrong`, `crashes` or `raises` for cases, `raises` for tests")
+        if self.raises == "AssertionError" and not self.saying:
+            raise ValueError("say what the AssertionError says: every test that fails raises one")
         if not self.cases and not self.tests:
             raise ValueError("give `cases` or `tests`")
         if self.fault and self.fault not in FAULTS:
@@ -81,11 +84,16 @@ class Divergence:
         """What a covered subject shows, in words."""
         if self.fault or self.wrong:
             return f"the fault {self.fault}" if self.fault else f"wrong {self.wrong}"
-        return f"{self.raises} {self.saying}".rstrip() or "a crash"
+        return f"{self.raises} {' or '.join(self._phrases)}".rstrip() or "a crash"
+
+    @property
+    def _phrases(self) -> Sequence[str]:
+        return [self.saying] if isinstance(self.saying, str) else self.saying
 
     def surprise_raised(self, error: Exception) -> str:
         """What is not as recorded where the subject raised ``error``."""
-        if type(error).__name__ in self.raises.split(" or ") and self.saying in str(error):
+        told = any(phrase in str(error) for phrase in self._phrases)
+        if type(error).__name__ in self.raises.split(" or ") and told:
             return ""
         return f"raised {type(error).__name__}, on record is {self.signature}"
 

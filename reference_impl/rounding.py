@@ -169,6 +169,7 @@ def _estimate(runs: Array, number_format: Format) -> Estimate:
         deviations = np.where(np.isfinite(value), runs[1:] - value, 0.0)
     sigma = np.sqrt(np.mean(np.square(deviations), axis=0))
     if sigma.size:
-        rows_and_units = (0, 2) if sigma.ndim == 3 else None
-        sigma = np.broadcast_to(sigma.max(axis=rows_and_units, keepdims=True), value.shape)
+        time = sigma.ndim - 2
+        all_but_time = tuple(axis for axis in range(sigma.ndim) if axis != time) if sigma.ndim > 2 else None
+        sigma = np.broadcast_to(sigma.max(axis=all_but_time, keepdims=True), value.shape)
     return Estimate(value, TOLERANCE_FACTOR * sigma + number_format.underflow)

@@ -34,6 +34,14 @@ SETTINGS = (
     "CUDA_VISIBLE_DEVICES",
 )
 
+#: What the axes of a tensor are, by their number.
+AXES = {
+    1: ("element",),
+    2: ("batch row", "unit"),
+    3: ("batch row", "time step", "unit"),
+    4: ("batch row", "slice", "time step", "unit"),
+}
+
 
 def rerun_command(node: str, options: Tuple[str, ...] = ()) -> str:
     """The command that runs one test again under the same settings."""
@@ -127,8 +135,7 @@ def _first(comparison: Comparison) -> str:
 
 
 def _place(index: Tuple[int, ...]) -> str:
-    names = {1: ("element",), 2: ("batch row", "unit"), 3: ("batch row", "time step", "unit")}[len(index)]
-    return f"[{', '.join(f'{name} {i}' for name, i in zip(names, index))}]"
+    return f"[{', '.join(f'{name} {i}' for name, i in zip(AXES[len(index)], index))}]"
 
 
 def _raised(error: Exception) -> List[str]:

@@ -10,6 +10,7 @@ mask of the inputs where a single product computes them all, which is ``implemen
 
 import inspect
 import random
+import re
 from dataclasses import replace
 from functools import lru_cache
 
@@ -276,12 +277,12 @@ def test_share_that_is_kept(subject, kind, rate):
 def test_rate_of_one_drops_everything(subject, variant, reader):
     """The documentation has rates "between 0 and 1". A Keras that draws the line below 1 says so in an error."""
     description = dropping(VARIANTS[variant], only(reader.kind, 1.0))
-    layer = built(subject, description)
-    layer.set_weights(reader.weights)
     try:
+        layer = built(subject, description)
+        layer.set_weights(reader.weights)
         (outputs,) = call(subject, layer, ONES, training=True)
     except ValueError as error:
-        assert "rate" in str(error)  # noqa: PT017
+        assert re.search(r"\b(rate|dropout)\b", str(error))  # noqa: PT017
     else:
         hold(description, reader, outputs)
 
@@ -303,7 +304,7 @@ def test_masks_in_other_dtypes(subject, dtype):
 def test_training_a_model_drops(subject):
     """One unit sums the features times 1, 8, 64, ...; for one row and the target 0 the sum is the mean absolute error,
     which then has the entries of the mask as its octal digits."""
-    features, epochs = 6, 5
+    features, epochs = 6, 6  # all with the same mask once in 2**30 times
     powers = BASE ** np.arange(features)
     layer = built(subject, LSTM(1, dropout=0.5, **LINEAR), (1, STEPS, features))
     layer.set_weights([powers[:, np.newaxis] * [0, 0, 1, 0], np.zeros((1, 4)), np.array([1, 0, 0, 1])])

@@ -47,12 +47,18 @@ def test_bias_is_zero_without_unit_forget_bias(subject, name):
 
 @each_layer
 def test_kernel_is_glorot_uniform(subject, name):
-    """Uniform within ±√(6 / (d + 4u)), the limit of a matrix (d, 4u): each of n numbers is below q of it with
-    probability q, so the largest is below q = p^(1/n) of it once in 1/p times."""
+    """Uniform within ±√(6 / (d + 4u)), the limit of a matrix (d, 4u).
+
+    The share of n numbers below any value is further than √(ln(2/p) / 2n) from the probability of being below it with
+    probability p at most (Dvoretzky, Kiefer and Wolfowitz, 1956; Massart, 1990).
+    """
     limit = np.sqrt(6.0 / (FEATURES + 4 * UNITS))
     for kernel, *_ in fresh(subject, name):
         assert np.abs(kernel).max() <= np.float32(limit)
-        assert np.abs(kernel).max() >= FALSE_ALARM ** (1.0 / kernel.size) * limit
+        below = (np.sort(kernel, axis=None) / limit + 1.0) / 2.0
+        shares = np.arange(kernel.size + 1) / kernel.size
+        distance = max(np.abs(below - shares[1:]).max(), np.abs(below - shares[:-1]).max())
+        assert distance <= np.sqrt(np.log(2.0 / FALSE_ALARM) / (2.0 * kernel.size))
 
 
 @each_layer
