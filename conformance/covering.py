@@ -2,18 +2,20 @@
 
 ::
 
-    python -m conformance.covering        draw them anew and write fixtures/cases/, which freezes them
+    python -m conformance.covering        draw what is missing and write fixtures/cases/, which freezes it
 
-needs allpairspy (``pip install -e ".[cases]"``). It may miss combinations where many exclude each other; what it misses
-is added, one row for as many as go together.
+needs allpairspy (``pip install -e ".[cases]"``) for a topology that has no cases yet. It may miss combinations where
+many exclude each other; what it misses is added, one row for as many as go together. Cases that exist stay.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import combinations, product
 from pathlib import Path
 from typing import Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
+from conformance.expected import sees
 from conformance.fixtures import FIXTURES
 from conformance.space import TOPOLOGIES, Row, Topology
 
@@ -78,18 +80,43 @@ def drawn(topology: Topology, strength: int) -> List[Dict[str, str]]:
     return [dict(zip(options, row)) for row in rows]
 
 
-def covering(topology: Topology, strength: int) -> List[str]:
-    """The ids of rows in which every allowed combination occurs."""
-    rows = drawn(topology, strength)
+def counts(topology: Topology, row: Row) -> bool:
+    """Whether a row tries its words: its case can see the weights, or is about seeing none of them."""
+    return row.get("mask") == "all_masked" or sees(topology.case(topology.id(row)))
+
+
+def covering(topology: Topology, strength: int, known: Sequence[str] = ()) -> List[str]:
+    """The ids of rows in which every allowed combination occurs, ``known`` ones first."""
+    rows = [topology.row(case_id) for case_id in known] or drawn(topology, strength)
+    rows = [row for row in rows if counts(topology, row)]
     covered = {combination for row in rows for combination in combinations_of(row, strength)}
     missing = [combination for combination in allowed(topology, strength) if combination not in covered]
     while missing:
-        row = completed(topology, dict(missing[0]), missing[1:])
-        assert row is not None
+        row = _telling(topology, missing)
         rows.append(row)
         covered = combinations_of(row, strength)
         missing = [combination for combination in missing if combination not in covered]
-    return [topology.id(row) for row in rows]
+    return [topology.id(row) for row in _needed(rows, strength)]
+
+
+def _needed(rows: Sequence[Row], strength: int) -> Iterator[Row]:
+    """The rows without those all of whose combinations others have too."""
+    times = Counter(combination for row in rows for combination in combinations_of(row, strength))
+    for row in rows:
+        own = combinations_of(row, strength)
+        if min(times[combination] for combination in own) > 1:
+            times.subtract(own)
+        else:
+            yield row
+
+
+def _telling(topology: Topology, missing: Sequence[Combination]) -> Dict[str, str]:
+    """A row that counts, with the first missing combination and others that go with it, whichever those are."""
+    for start in range(1, len(missing) + 1):
+        row = completed(topology, dict(missing[0]), [*missing[start:], *missing[1:start]])
+        if row is not None and counts(topology, row):
+            return row
+    raise ValueError(f"{topology.name}: no case sees anything with {dict(missing[0])}")
 
 
 def words_of(case_id: str) -> Set[Tuple[str, str]]:
@@ -118,15 +145,34 @@ def frozen_ids(tier: str, folder: Path = FIXTURES / "cases") -> List[str]:
 
 
 def freeze(folder: Path = FIXTURES / "cases") -> None:
-    """Draw every tier anew and write it; the smoke tier is part of the default one."""
+    """Complete every tier and write it; the smoke tier is part of the default one."""
     by_tier = {
-        tier: [case_id for topology in TOPOLOGIES.values() for case_id in covering(topology, strength)]
+        tier: [
+            case_id
+            for topology in TOPOLOGIES.values()
+            for case_id in covering(topology, strength, _known(topology, folder / f"{tier}.txt"))
+        ]
         for tier, strength in STRENGTHS.items()
     }
     by_tier["smoke"] = essence(by_tier["default"])
     for tier, ids in by_tier.items():
         (folder / f"{tier}.txt").write_text("\n".join(ids) + "\n", encoding="utf-8")
         print(f"{tier}: {len(ids)} cases")  # noqa: T201
+
+
+def _known(topology: Topology, file: Path) -> List[str]:
+    """The ids of a file that are of the topology and still in the option space."""
+    ids = file.read_text(encoding="utf-8").split() if file.exists() else []
+    return [
+        case_id for case_id in ids if case_id.split("-", maxsplit=1)[0] == topology.name and _is_case(topology, case_id)
+    ]
+
+
+def _is_case(topology: Topology, case_id: str) -> bool:
+    try:
+        return bool(topology.row(case_id))
+    except ValueError:
+        return False
 
 
 if __name__ == "__main__":

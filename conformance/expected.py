@@ -2,36 +2,53 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from typing import Callable, Dict, List
 
+import numpy as np
+
 from conformance.case import Call, Case
-from conformance.data import Data, seed
+from conformance.data import Data, draw, seed
 from reference_impl import Estimate, estimate
 from reference_impl.layer import Arrays
 from reference_impl.model import States
-from reference_impl.rounding import Rounding, copies_for, round_to
+from reference_impl.rounding import Rounding, copies_for, exact, round_to
 from reference_impl.types import Array
 
 
 def expected_outputs(case: Case, data: Data) -> Dict[str, Estimate]:
     """By name, each tensor the model returns in each call and the tolerance around it."""
-    weights = [round_to(weight, case.compute_dtype) for weight in data.weights]
-
-    def compute(tile: Callable[[Array], Array], fl: Rounding) -> List[Array]:
-        returned: List[Array] = []
-        ends: States = ()
-        for call, inputs in zip(case.calls, data.calls):
-            x = [tile(round_to(array, case.compute_dtype)) for array in inputs.x]
-            given = tuple(tile(round_to(state, case.compute_dtype)) for state in inputs.states)
-            masks = [None if mask is None else tile(mask) for mask in inputs.masks]
-            outputs, ends = case.model.run(x, weights, _starts(case, call, given, ends), masks, fl)
-            returned += outputs
-        return returned
-
     shapes = case.model.returned_shapes(case.shapes_of_inputs(case.steps))
     units = min(shape[-1] or 1 for shape in shapes.values())
     names = [_name(name, number) for number in range(len(case.calls)) for name in shapes]
+    compute = partial(returned, case, data)
     return dict(zip(names, estimate(compute, case.compute_dtype, seed(case.id), copies_for(case.batch * units))))
+
+
+def returned(
+    case: Case, data: Data, tile: Callable[[Array], Array] = lambda array: array, fl: Rounding = exact
+) -> List[Array]:
+    """What the model returns in each call, all in a row."""
+    weights = [round_to(weight, case.compute_dtype) for weight in data.weights]
+    arrays: List[Array] = []
+    ends: States = ()
+    for call, inputs in zip(case.calls, data.calls):
+        x = [tile(round_to(array, case.compute_dtype)) for array in inputs.x]
+        given = tuple(tile(round_to(state, case.compute_dtype)) for state in inputs.states)
+        masks = [None if mask is None else tile(mask) for mask in inputs.masks]
+        outputs, ends = case.model.run(x, weights, _starts(case, call, given, ends), masks, fl)
+        arrays += outputs
+    return arrays
+
+
+def sees(case: Case) -> bool:
+    """Whether the weights make a difference to the case: not where every step is masked or every number is NaN."""
+    data = draw(case)
+    others = (replace(data, weights=[factor * weight for weight in data.weights]) for factor in (-1.0, 0.5))
+    expected = returned(case, data)
+    pairs = (pair for other in others for pair in zip(expected, returned(case, other)))
+    return not all(np.array_equal(np.nan_to_num(one), np.nan_to_num(other)) for one, other in pairs)
 
 
 def _starts(case: Case, call: Call, given: Arrays, ends: States) -> List[Arrays]:

@@ -267,6 +267,7 @@ def test_bad_time_distributed_input_rank(construct, shape, refuses):
         ("inner-steps", booleans(2, 3, 6), "6"),
         ("outer-steps", booleans(2, 6, STEPS), "6"),
         ("rank-1", booleans(2), "2"),
+        ("rows", booleans(7, 3, STEPS), "7"),
     ),
 )
 def test_bad_time_distributed_mask(mask, value, refuses):

@@ -208,6 +208,16 @@ def test_output_size_is_that_of_the_first_state_unless_told(subject, halving):
     assert layers.StackedRNNCells([halving(), two_states(subject, output_size=1)]).output_size == 1
 
 
+def test_list_of_cells_computes_in_the_dtype_of_its_rnn(subject):
+    """float64 cells in a float64 RNN read its input in float64."""
+    layers = subject.keras.layers
+    rnn = layers.RNN([layers.LSTMCell(1, dtype="float64"), layers.LSTMCell(1, dtype="float64")], dtype="float64")
+    x = np.ones((1, 2, 1))
+    (one,), (other,) = call(subject, rnn, x), call(subject, rnn, x + 1e-9)
+    assert one.dtype == "float64"
+    assert one != other, "what float32 cannot tell apart made no difference"
+
+
 @pytest.mark.parametrize("size", SIZES)
 def test_each_cell_of_a_stack_is_built_for_the_output_below(subject, halving, size):
     """That is ``output_size``, or where a cell has none the size of its first state."""

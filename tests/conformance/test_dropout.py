@@ -447,15 +447,17 @@ SEEDED = {
 }
 
 
+@pytest.mark.parametrize("rates", ["inputs", "both"])
 @pytest.mark.parametrize("name", SEEDED)
-def test_equal_seed_arguments_give_equal_results(subject, uniform, name):
+def test_equal_seed_arguments_give_equal_results(subject, uniform, name, rates):
     """Layers with an equal ``seed`` drop the same in their first calls, and the same in their second."""
     if "seed" not in inspect.signature(subject.keras.layers.LSTMCell).parameters:
         pytest.skip("layers of this Keras have no seed=")
     x, weights = uniform(BATCH, 2, FEATURES), {}
+    rate, of_h = RATES[rates]
 
     def two_calls(number):
-        layer = SEEDED[name](subject, dropout=0.5, recurrent_dropout=0.5, seed=number)
+        layer = SEEDED[name](subject, dropout=rate, recurrent_dropout=of_h, seed=number)
         layer.build(ONES.shape)
         layer.set_weights([weights.setdefault(at, uniform(*w.shape)) for at, w in enumerate(layer.get_weights())])
         return [call(subject, layer, x, training=True)[0] for _ in range(2)]
@@ -481,3 +483,47 @@ def test_cell_keeps_its_masks_until_they_are_reset(subject):
         resets[reader.kind]()
         third = call(subject, cell, x, states=states, training=True)[0]
         assert not np.array_equal(first, third), f"{reader.kind}: the mask outlives its reset"
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_training_given_to_the_layer_is_heeded_in_a_model(subject, training):
+    """``layer(x, training=True)`` in a functional model drops whatever the model is doing; ``False`` never does.
+
+    That is how dropout at inference (Gal and Ghahramani, 2016) is written.
+    """
+    x = subject.keras.Input((1, 64))
+    model = subject.keras.Model(x, subject.lstm(UNITS, dropout=0.5)(x, training=training))
+    value = subject.tensors(np.ones((1, 1, 64), "float32"))
+    first, second = (subject.to_numpy(model(value, training=not training)) for _ in range(2))
+    assert np.array_equal(first, second) != training, f"training={training} was overridden by the call of the model"
+
+
+def test_predicting_leaves_training_as_it_was(subject):
+    """What is drawn in training does not depend on whether ``predict`` was called before."""
+    states = []
+    for predicts in (False, False, True):
+        subject.keras.backend.clear_session()
+        set_seed(subject, 1)
+        x = subject.keras.Input((1, 8))
+        model = subject.keras.Model(x, subject.lstm(UNITS, dropout=0.5)(x))
+        model.set_weights([np.full(weight.shape, 0.25, "float32") for weight in model.get_weights()])
+        model.compile("sgd", "mse")
+        inputs = np.ones((4, 1, 8), "float32")
+        if predicts:
+            model.predict(inputs, verbose=0)
+        model.fit(inputs, np.zeros((4, UNITS), "float32"), verbose=0)
+        states.append(model.get_weights()[0])
+    before, again, after = states
+    if not np.array_equal(before, again):
+        pytest.skip("a seed does not decide what this Keras draws in training")
+    assert np.array_equal(before, after), "predict changed what fit draws"
+
+
+def test_refused_call_leaves_nothing_behind(subject):
+    """After a call that fails, the layer takes a good one of another batch size."""
+    layer = subject.lstm(UNITS, dropout=0.5)
+    call(subject, layer, ONES[:2])
+    with pytest.raises(Exception):  # noqa: B017, PT011  whatever it is, it is not what is asked here
+        call(subject, layer, ONES, mask=np.ones((7, STEPS), "bool"))
+    (outputs,) = call(subject, layer, ONES[:2], training=True)
+    assert outputs.shape == (2, UNITS)

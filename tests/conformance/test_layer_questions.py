@@ -210,6 +210,9 @@ PLAIN = {
     "name": "mine",
 }
 
+#: Those that Bidirectional decides itself for its halves.
+NOT_OF_HALVES = ("name", "seed", "go_backwards", "zero_output_for_mask")
+
 #: Arguments that are functions or objects: the module of Keras they are from and how one is made.
 MADE = {
     "activation": ("activations", lambda module: module.get("relu")),
@@ -253,6 +256,21 @@ def test_config_keeps_the_object(subject, name):
     config = with_argument(subject, name, make(module)).get_config()
     assert name in config, f"the configuration has no {name}"
     assert same(module.get(config[name]), make(module))
+
+
+@pytest.mark.parametrize("name", [name for name in PLAIN if name not in NOT_OF_HALVES])
+def test_halves_keep_the_argument(subject, name):
+    """Bidirectional gives both of its halves what the layer was given."""
+    layer = subject.keras.layers.Bidirectional(with_argument(subject, name, PLAIN[name]))
+    assert [getattr(half, name) for half in (layer.forward_layer, layer.backward_layer)] == [PLAIN[name]] * 2
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_halves_keep_the_object(subject, name):
+    module_name, make = MADE[name]
+    value = make(getattr(subject.keras, module_name))
+    layer = subject.keras.layers.Bidirectional(with_argument(subject, name, value))
+    assert all(same(getattr(half, name), value) for half in (layer.forward_layer, layer.backward_layer))
 
 
 @pytest.mark.parametrize("name", MADE)

@@ -234,6 +234,19 @@ def test_fit_carries_from_batch_to_batch(subject, by_hand, uniform):
     agree([model.predict(third, batch_size=BATCH, verbose=0)], layer.expected(first, second, third))
 
 
+@pytest.mark.parametrize("name", ["LSTM", "Bidirectional"])
+def test_smaller_last_batch_is_refused(subject, by_hand, uniform, name):
+    """A stateful layer sees whole batches: three rows in batches of two cannot be carried on from row to row."""
+    model = model_of(subject, by_hand(LAYERS[name], SHAPE))
+    x = uniform(BATCH + 1, STEPS, FEATURES)
+    try:
+        outputs = model.predict(x, batch_size=BATCH, verbose=0)
+    except (ValueError, subject.tensorflow.errors.OpError):
+        pass  # of a graph, TensorFlow may say no more than that it was cancelled
+    else:
+        raise AssertionError(f"{len(x)} rows were accepted and gave {len(outputs)}")
+
+
 def model_of(subject, layer):
     x = subject.keras.Input(batch_shape=SHAPE)
     return subject.keras.Model(x, layer.layer(x))

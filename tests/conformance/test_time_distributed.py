@@ -1,7 +1,8 @@
 """TimeDistributed over an axis of open length: one model, any number of slices."""
 
+import numpy as np
 import pytest
-from by_hand import agree, matches
+from by_hand import agree, call, matches
 
 from reference_impl import LSTM, Bidirectional, Dense, TimeDistributed
 
@@ -47,6 +48,38 @@ def test_training_reaches_the_layer(by_hand, uniform):
     x = uniform(*shape)
     agree(layer(x, training=False), layer.expected(x))
     assert not matches(layer(x, training=True), layer.expected(x)), "nothing is dropped in training"
+
+
+def test_layer_keeps_its_dtype(subject, uniform):
+    """A float32 layer among mixed ones, the advice for a head, computes in float32 inside of a TimeDistributed too."""
+    if not subject.has_mixed_policies:
+        pytest.skip("this Keras has no mixed precision, or as an experiment")
+    layers = subject.keras.layers
+    dense = layers.Dense(UNITS, dtype="float32", use_bias=False)
+    layer = layers.TimeDistributed(dense, dtype=subject.policy("mixed_float16"))
+    layer.build((BATCH, STEPS, FEATURES))
+    layer.set_weights([np.full((FEATURES, UNITS), 1e-8, "float32")])  # nothing in float16
+    (outputs,) = call(subject, layer, np.ones((BATCH, STEPS, FEATURES), "float32"))
+    assert outputs.dtype == "float32", f"the head returns {outputs.dtype}"
+    assert outputs.all(), "the head computes in float16"
+
+
+def test_activity_regularizer_counts(subject, uniform):
+    """The activity loss of the layer inside is among the losses."""
+    layers, regularizers = subject.keras.layers, subject.keras.regularizers
+    layer = layers.TimeDistributed(subject.lstm(UNITS, activity_regularizer=regularizers.l2(1.0)))
+    layer(subject.tensors(uniform(BATCH, 2, STEPS, FEATURES)))
+    assert len(layer.losses) > 0, "there is no activity loss"
+
+
+def test_slices_have_dropout_masks_of_their_own(subject):
+    """Slices are independent, in a graph with an open number of them too; two share 64 entries once in 2**64 times."""
+    layer = subject.keras.layers.TimeDistributed(subject.lstm(UNITS, dropout=0.5))
+    layer.build((None, None, STEPS, 64))
+    spec = subject.tensorflow.TensorSpec((None, None, STEPS, 64))
+    draw = subject.tensorflow.function(lambda x: layer(x, training=True), input_signature=[spec])
+    outputs = subject.to_numpy(draw(subject.tensors(np.ones((BATCH, BATCH, STEPS, 64), "float32"))))
+    assert not np.array_equal(outputs[:, 0], outputs[:, 1]), "both slices have the same masks"
 
 
 def of(subject, layer, shape, *mask):

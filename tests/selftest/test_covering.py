@@ -9,6 +9,7 @@ import pytest
 from conformance import space
 from conformance.covering import STRENGTHS, frozen_ids, words_of
 from conformance.data import draw
+from conformance.expected import sees
 from conformance.expression import program, words
 
 DEFAULT = frozen_ids("default")
@@ -61,6 +62,13 @@ def test_coverage(tier, topology, record_property, capsys):
         sys.stdout.write(f"{len(left_out) - len(missing)} exclude themselves, {len(missing)} are missing")
     record_property("covered", len(covered))
     assert not missing, missing[:3]
+
+
+@pytest.mark.parametrize("tier", STRENGTHS)
+def test_every_case_sees_the_weights(tier):
+    """Where other weights give the same outputs nothing is tried. That is for the cases in which all is masked."""
+    blind = [case_id for case_id in frozen_ids(tier) if not sees(space.case(case_id))]
+    assert [case_id for case_id in blind if "-all_masked-" not in case_id] == []
 
 
 def test_the_smoke_tier_has_every_word_and_every_topology():

@@ -1,0 +1,91 @@
+"""Masks on their way: from where they are given to the layers that are to heed them, and to no others."""
+
+import inspect
+
+import numpy as np
+import pytest
+from by_hand import agree, matches
+
+from reference_impl import LSTM, Given, TimeDistributed, estimate
+
+BATCH, STEPS, FEATURES, UNITS = 2, 3, 4, 5
+SHAPE = (BATCH, STEPS, FEATURES)
+MASK = np.array([[True, True, False], [True, False, False]])
+
+
+def test_mask_given_to_a_call_is_of_that_call(subject, by_hand, uniform):
+    """``model(x, mask=...)`` does not make x a masked tensor: the next ``model(x)`` reads all of it."""
+    layer = by_hand(LSTM(UNITS), SHAPE)
+    x = subject.keras.Input(SHAPE[1:])
+    model = subject.keras.Model(x, layer.layer(x))
+    value = uniform(*SHAPE)
+    tensor = subject.tensors(value)
+    agree([subject.to_numpy(model(tensor, mask=subject.tensors(MASK)))], layer.expected(value, masks=[MASK]))
+    again = [subject.to_numpy(model(tensor))]
+    assert not matches(again, layer.expected(value, masks=[MASK])), "the mask of the call before is still heeded"
+    agree(again, layer.expected(value))
+
+
+def test_masks_of_inputs_by_name(subject, by_hand, uniform):
+    """The masks of inputs that are given by name go to the inputs of these names."""
+    first, second = by_hand(LSTM(UNITS), SHAPE), by_hand(LSTM(UNITS), SHAPE)
+    a, b = (subject.keras.Input(SHAPE[1:], name=name) for name in "ab")
+    model = subject.keras.Model([b, a], [first.layer(b), second.layer(a)])
+    values, masks = {"a": uniform(*SHAPE), "b": uniform(*SHAPE)}, {"a": MASK, "b": np.ones_like(MASK)}
+    given = [{name: subject.tensors(array) for name, array in arrays.items()} for arrays in (values, masks)]
+    of_b, of_a = (subject.to_numpy(output) for output in model(given[0], mask=given[1]))
+    assert not matches([of_b], first.expected(values["b"], masks=[MASK])), "b has the mask of a"
+    agree([of_b], first.expected(values["b"]))
+    agree([of_a], second.expected(values["a"], masks=[MASK]))
+
+
+def test_mask_by_position_is_handed_on(subject, by_hand, uniform):
+    """A mask given as the third argument of the call reaches the next layer as one given by its name does."""
+    if list(inspect.signature(subject.keras.layers.LSTM.call).parameters)[2:4] != ["initial_state", "mask"]:
+        pytest.skip("the mask is not the third argument of the call in this Keras")
+    lower, upper = by_hand(LSTM(UNITS, return_sequences=True), SHAPE), by_hand(LSTM(2), (BATCH, STEPS, UNITS))
+    x, mask = subject.keras.Input(SHAPE[1:]), subject.keras.Input(MASK.shape[1:], dtype="bool")
+    model = subject.keras.Model([x, mask], upper.layer(lower.layer(x, None, mask)))
+    value = uniform(*SHAPE)
+    outputs = [model.predict_on_batch([value, MASK])]
+    assert not matches(outputs, expected_of(lower, upper, value, MASK, upper_mask=None)), "the upper layer has no mask"
+    agree(outputs, expected_of(lower, upper, value, MASK, upper_mask=MASK))
+
+
+@pytest.mark.parametrize("words", [3, UNITS], ids=["3_words", "as_many_words_as_units"])
+def test_mask_of_words_is_not_one_of_sentences(subject, by_hand, uniform, words):
+    """TimeDistributed over sentences hands no mask of their words to the layer that reads the sentences."""
+    shape = (BATCH, STEPS, words, FEATURES)
+    lower = by_hand(TimeDistributed(LSTM(UNITS)), shape)
+    upper = by_hand(LSTM(UNITS), (BATCH, STEPS, UNITS))
+    x, mask = subject.keras.Input(shape[1:]), subject.keras.Input(shape[1:-1], dtype="bool")
+    model = subject.keras.Model([x, mask], upper.layer(lower.layer(x, mask=mask)))
+    value = uniform(*shape)
+    counts = np.arange(words) < 1 + np.arange(BATCH * STEPS).reshape(BATCH, STEPS, 1) % words
+    agree([model.predict_on_batch([value, counts])], expected_of(lower, upper, value, counts, upper_mask=None))
+
+
+def test_embedding_in_a_time_distributed_makes_a_mask(subject, by_hand, uniform):
+    """Of sentences of tokens, ``TimeDistributed(Embedding(mask_zero=True))`` masks token 0 as Embedding does."""
+    layers = subject.keras.layers
+    tokens = np.array([[[1, 2, 0], [3, 0, 0]], [[4, 4, 4], [2, 1, 0]]])
+    words = by_hand(TimeDistributed(LSTM(UNITS)), (*tokens.shape, FEATURES))
+    table = uniform(5, FEATURES)
+    embedding = layers.Embedding(5, FEATURES, mask_zero=True)
+    x = subject.keras.Input(tokens.shape[1:], dtype="int32")
+    model = subject.keras.Model(x, words.layer(layers.TimeDistributed(embedding)(x)))
+    embedding.set_weights([table])
+    outputs = [model.predict_on_batch(tokens)]
+    assert not matches(outputs, words.expected(table[tokens])), "no token is masked"
+    agree(outputs, words.expected(table[tokens], masks=[tokens != 0]))
+
+
+def expected_of(lower, upper, x, lower_mask, upper_mask):
+    """What two layers return, one reading the other, each with a mask of its own."""
+
+    def compute(tile, fl):
+        masks = [None if mask is None else tile(mask) for mask in (lower_mask, upper_mask)]
+        below = lower.description.run(tile(x.astype(np.float64)), lower.weights, Given((), masks[0], fl))
+        return upper.description.run(below.outputs[0], upper.weights, Given((), masks[1], fl)).outputs
+
+    return estimate(compute, "float32", seed=0)
