@@ -210,6 +210,19 @@ PLAIN = {
     "name": "mine",
 }
 
+
+@pytest.mark.parametrize("returns", ["last", "sequences"])
+@pytest.mark.parametrize("mode", MERGE_MODES)
+def test_bidirectional_returns_its_own_dtype(subject, uniform, mode, returns):
+    """A float16 Bidirectional of a float32 layer rounds the outputs of its halves to float16 before it merges them."""
+    if subject.generation == 2:
+        pytest.skip("the dtype of a Bidirectional is that of its halves in this Keras")
+    halves = subject.lstm(UNITS, **RETURNS[returns])
+    layer = subject.keras.layers.Bidirectional(halves, merge_mode=mode, dtype="float16")
+    outputs = flat(layer(subject.tensors(uniform(BATCH, STEPS, FEATURES))))
+    assert [subject.to_numpy(output).dtype.name for output in outputs] == ["float16"] * (1 if mode else 2)
+
+
 #: Those that Bidirectional decides itself for its halves.
 NOT_OF_HALVES = ("name", "seed", "go_backwards", "zero_output_for_mask")
 
