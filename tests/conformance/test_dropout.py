@@ -273,7 +273,7 @@ def test_share_that_is_kept(subject, kind, rate):
 
 
 @each_kind
-@pytest.mark.parametrize("variant", ["plain", "RNN"])
+@pytest.mark.parametrize("variant", ["plain", "RNN", "RNN_implementation_1"])
 def test_rate_of_one_drops_everything(subject, variant, reader):
     """The documentation has rates "between 0 and 1". A Keras that draws the line below 1 says so in an error."""
     description = dropping(VARIANTS[variant], only(reader.kind, 1.0))
