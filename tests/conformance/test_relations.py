@@ -413,7 +413,7 @@ def asked_two_ways():
             yield pytest.param(each, OPTIONS[options], id=f"{each.name}-{options}")
 
 
-@pytest.mark.parametrize(("relation", "case"), asked_two_ways())
+@pytest.mark.parametrize(("relation", "case"), list(asked_two_ways()))
 def test_relation(subject, request, relation, case):
     case = replace(relation.one(case), id=request.node.name)
     if subject.unsupported(case):
