@@ -289,7 +289,7 @@ def test_rate_of_one_drops_everything(subject, variant, reader):
 
 @pytest.mark.parametrize("dtype", ["float64", "mixed_float16", "mixed_bfloat16"])
 def test_masks_in_other_dtypes(subject, dtype):
-    if dtype.startswith("mixed_") and not hasattr(getattr(subject.keras, "mixed_precision", None), "Policy"):
+    if dtype.startswith("mixed_") and not subject.has_mixed_policies:
         pytest.skip("this Keras has no mixed precision, or as an experiment")
     layer = subject.layer(dropping(READER, RATES["inputs"]), dtype)
     x = ONES[..., :UNITS].astype("float64" if dtype == "float64" else "float32")
