@@ -9,11 +9,12 @@ import numpy as np
 
 from conformance.case import Case, map_layers
 from conformance.data import Data, Inputs
-from reference_impl import LSTM, RNN, Layer, Model
+from reference_impl import LSTM, RNN, Layer, LSTMCell, Model
 from reference_impl.activations import Activation
-from reference_impl.layer import NOTHING, Given, Run
+from reference_impl.layer import NOTHING, Arrays, Given, Run
 from reference_impl.rounding import round_to
 from reference_impl.types import Array, Shape
+from reference_impl.weights import split_gates
 
 
 def _same_case(case: Case) -> Case:
@@ -132,6 +133,28 @@ def with_rnn(wrong: Type[RNN]) -> Callable[[Case], Case]:
     return lambda case: replace(case, model=map_layers(case.model, change))
 
 
+@dataclass(frozen=True)
+class InputGateForCandidate(LSTMCell):
+    """A cell whose candidate, where no activation sets it apart, is what the input gate's activation is applied to."""
+
+    def step(self, x: Array, weights: Sequence[Array], given: Given) -> Tuple[Array, Arrays]:
+        fused = self.implementation == 2 and not self.recurrent_dropout
+        if fused and self.activation is None and self.recurrent_activation == "sigmoid":
+            weights = [np.concatenate([i, f, i, o], axis=-1) for i, f, _, o in map(split_gates, weights)]
+        return super().step(x, weights, given)
+
+
+def with_cell(wrong: Type[LSTMCell]) -> Callable[[Case], Case]:
+    """A change that puts ``wrong`` in the place of LSTMCell, and of the one in an LSTM."""
+
+    def change(layer: Any) -> Any:
+        if isinstance(layer, LSTM):
+            return map_layers(layer.rnn, change)
+        return wrong(**_arguments(layer)) if type(layer) is LSTMCell else layer
+
+    return lambda case: replace(case, model=map_layers(case.model, change))
+
+
 def _arguments(layer: Any) -> Dict[str, Any]:
     return {field.name: getattr(layer, field.name) for field in fields(layer)}
 
@@ -165,6 +188,9 @@ FAULTS: Dict[str, Fault] = {
     ),
     "zeroed_in_reverse": Fault("unrolled and backwards, the wrong outputs are zeroed", with_rnn(ZeroedInReverse)),
     "last_zeroed": Fault("the last output is zeroed where the last step is masked", with_rnn(LastZeroed)),
+    "input_gate_for_candidate": Fault(
+        "without an activation the candidate is the input gate's sum", with_cell(InputGateForCandidate)
+    ),
     "inputs_in_float32": Fault("float64 inputs are rounded to float32", of_data=inputs_in_float32),
     "carried_before_given": Fault("states carried over take precedence of states given", of_data=carried_before_given),
 }

@@ -82,7 +82,15 @@ class LSTM(Layer):
     def rnn(self) -> RNN:
         """What this layer is."""
         return RNN(
-            LSTMCell(self.units, self.activation, self.recurrent_activation, self.use_bias),
+            LSTMCell(
+                self.units,
+                self.activation,
+                self.recurrent_activation,
+                self.use_bias,
+                self.dropout,
+                self.recurrent_dropout,
+                self.implementation,
+            ),
             self.return_sequences,
             self.return_state,
             self.go_backwards,

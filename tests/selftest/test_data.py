@@ -26,8 +26,8 @@ FROZEN_SPACE = {
     "cell-B3-D2-functional-mirrored-U3-dropout": "247f23fa5c499ade",
     "stack-bidirectional_below-B1-T4-D1-left_padding-layer-call-masking-U3-hard_sigmoid_gates-no_bias-state-backwards-"
     "unroll-zero_output-stateful": "fe7935a398a9ed55",
-    "shared-B1-T1-D1-nan_masked-right_padding-initial_state-subclass-predict-float64-mask_argument-U1-relu-"
-    "hard_sigmoid_gates-no_bias-dropout-implementation1-sequences-backwards-unroll": "c4c4dc32562f8881",
+    "shared-B1-T1-D1-nan_masked-right_padding-initial_state-subclass-predict_on_batch-float64-mask_argument-U1-relu-"
+    "hard_sigmoid_gates-no_bias-dropout-implementation1-sequences-backwards-unroll": "7564ffdb375e5980",
 }
 
 
