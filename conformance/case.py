@@ -144,9 +144,10 @@ class Case:
         return [{**common, **_arguments(layer), "place": self._place(layer)} for layer in self.model.layers]
 
     def _place(self, layer: Layer) -> Set[str]:
-        """Whether a layer is the first of the model, the last, or both."""
+        """Whether a layer is the first of the model, the last, both or neither, and whether it lies below another."""
         first, last = self.model.layers[0], self.model.layers[-1]
-        return {name for name, end in (("first", first), ("last", last)) if layer is end}
+        places = {"first": layer is first, "last": layer is last, "below": layer is not last}
+        return {place for place, holds in places.items() if holds}
 
     def has(self, some: Mapping[str, Union[str, Sequence[str]]]) -> bool:
         """Whether one layer of the case has all these options; a list stands for any of its values."""

@@ -109,6 +109,14 @@ class ZeroedInReverse(RNN):
 
 
 @dataclass(frozen=True)
+class MaskNotReversed(RNN):
+    """An RNN that, reading backwards, hands its mask on in the order of its inputs."""
+
+    def run(self, x: Array, weights: Sequence[Array], given: Given = NOTHING) -> Run:
+        return super().run(x, weights, given)._replace(mask=given.mask if self.return_sequences else None)
+
+
+@dataclass(frozen=True)
 class LastZeroed(RNN):
     """An RNN that zeroes the one output of a layer without ``return_sequences`` where the last step is masked."""
 
@@ -187,6 +195,7 @@ FAULTS: Dict[str, Fault] = {
         "a mask that comes with the input is lost beside initial states", unmasked_with_states
     ),
     "zeroed_in_reverse": Fault("unrolled and backwards, the wrong outputs are zeroed", with_rnn(ZeroedInReverse)),
+    "mask_not_reversed": Fault("a layer that reads backwards hands on its mask as it came", with_rnn(MaskNotReversed)),
     "last_zeroed": Fault("the last output is zeroed where the last step is masked", with_rnn(LastZeroed)),
     "input_gate_for_candidate": Fault(
         "without an activation the candidate is the input gate's sum", with_cell(InputGateForCandidate)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Dict, Sequence, Tuple
+from typing import Dict, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -20,8 +20,8 @@ class RNN(Layer):
 
     It reads x (batch, T, d) and returns the last output, (batch, u), or with ``return_sequences`` all, (batch, T, u);
     then with ``return_state`` the states behind the last. With ``go_backwards`` it reads from the last step to the
-    first. ``zero_output_for_mask`` is, as documented, of no use without ``return_sequences``. ``unroll`` says how Keras
-    builds the loop, not what it computes.
+    first, and the mask it hands on is in the order of its outputs. ``zero_output_for_mask`` is, as documented, of no use
+    without ``return_sequences``. ``unroll`` says how Keras builds the loop, not what it computes.
     """
 
     cell: Cell
@@ -57,7 +57,13 @@ class RNN(Layer):
         outputs, states = scan(step, x, states, given.mask, self.go_backwards, zero)
         output = outputs if self.return_sequences else outputs[:, -1]
         returned = (output, *states) if self.return_state else (output,)
-        return Run(returned, states, given.mask if self.return_sequences else None)
+        return Run(returned, states, self._handed_on(given.mask))
+
+    def _handed_on(self, mask: Optional[Array]) -> Optional[Array]:
+        """The mask of the outputs; a single one has none."""
+        if mask is None or not self.return_sequences:
+            return None
+        return mask[:, ::-1] if self.go_backwards else mask
 
 
 @dataclass(frozen=True)

@@ -167,6 +167,12 @@ def test_sizes_of_a_cell(subject):
     assert cell.output_size == UNITS
 
 
+@pytest.mark.parametrize("kind", [np.int32, np.int64])
+def test_units_of_numpy(subject, kind):
+    """The number of units may be one that NumPy computed."""
+    assert tuple(subject.keras.layers.LSTM(kind(UNITS))(subject.keras.Input((STEPS, 4))).shape) == (None, UNITS)
+
+
 def test_sizes_of_a_stack_of_cells(subject):
     """Its states are those of each cell, the lowest first; its output is the uppermost cell's."""
     cells = [subject.keras.layers.LSTMCell(units) for units in (4, 3)]

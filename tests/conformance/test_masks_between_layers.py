@@ -52,6 +52,19 @@ def test_mask_by_position_is_handed_on(subject, by_hand, uniform):
     agree(outputs, expected_of(lower, upper, value, MASK, upper_mask=MASK))
 
 
+def test_mask_of_a_layer_that_reads_backwards(subject, by_hand, uniform):
+    """Reading backwards, a layer returns its outputs in the order of reading, and hands its mask on in that order too."""
+    lower = by_hand(LSTM(UNITS, return_sequences=True, go_backwards=True), SHAPE)
+    upper = by_hand(LSTM(2), (BATCH, STEPS, UNITS))
+    x = subject.keras.Input(SHAPE[1:])
+    model = subject.keras.Model(x, upper.layer(lower.layer(subject.keras.layers.Masking(0.5)(x))))
+    value = np.where(MASK[..., np.newaxis], uniform(*SHAPE), np.float32(0.5))
+    outputs = [model.predict_on_batch(value)]
+    as_it_came = expected_of(lower, upper, value, MASK, upper_mask=MASK)
+    assert not matches(outputs, as_it_came), "the mask is that of the inputs"
+    agree(outputs, expected_of(lower, upper, value, MASK, upper_mask=MASK[:, ::-1]))
+
+
 @pytest.mark.parametrize("words", [3, UNITS], ids=["3_words", "as_many_words_as_units"])
 def test_mask_of_words_is_not_one_of_sentences(subject, by_hand, uniform, words):
     """TimeDistributed over sentences hands no mask of their words to the layer that reads the sentences."""
