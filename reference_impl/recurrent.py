@@ -20,8 +20,8 @@ class RNN(Layer):
 
     It reads x (batch, T, d) and returns the last output, (batch, u), or with ``return_sequences`` all, (batch, T, u);
     then with ``return_state`` the states behind the last. With ``go_backwards`` it reads from the last step to the
-    first, and the mask it hands on is in the order of its outputs. ``zero_output_for_mask`` is, as documented, of no use
-    without ``return_sequences``. ``unroll`` says how Keras builds the loop, not what it computes.
+    first, and the mask it hands on is in the order of its outputs. ``zero_output_for_mask`` is, as documented, of no
+    use without ``return_sequences``. ``unroll`` says how Keras builds the loop, not what it computes.
     """
 
     cell: Cell

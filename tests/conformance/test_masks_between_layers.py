@@ -53,7 +53,7 @@ def test_mask_by_position_is_handed_on(subject, by_hand, uniform):
 
 
 def test_mask_of_a_layer_that_reads_backwards(subject, by_hand, uniform):
-    """Reading backwards, a layer returns its outputs in the order of reading, and hands its mask on in that order too."""
+    """Reading backwards, a layer returns its outputs in the order of reading, and its mask with them."""
     lower = by_hand(LSTM(UNITS, return_sequences=True, go_backwards=True), SHAPE)
     upper = by_hand(LSTM(2), (BATCH, STEPS, UNITS))
     x = subject.keras.Input(SHAPE[1:])
