@@ -109,6 +109,8 @@ def hold(request: pytest.FixtureRequest, record_property: Callable[[str, object]
         record_property("case", judgement.case.id)
         record_property("verdict", judgement.verdict)
         record_property("ratio", judgement.ratio)
+        if judgement.diagnosis:
+            record_property("causes", ["+".join(names) for names in judgement.diagnosis.explanations])
         if judgement.verdict == UNSUPPORTED:
             pytest.skip(judgement.unsupported)
         if judgement.verdict == KNOWN and judgement.record:

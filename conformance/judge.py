@@ -11,6 +11,7 @@ import numpy as np
 from conformance.case import Case
 from conformance.compare import Comparison, compare
 from conformance.data import Data, draw
+from conformance.diagnosis import Diagnosis, diagnose
 from conformance.divergences import Divergence
 from conformance.documented import Figures
 from conformance.expected import expected_outputs
@@ -47,7 +48,8 @@ class Judgement:
     """What one case says about a subject.
 
     ``raised`` is the exception that kept the subject from answering, if any. ``record`` is the registered divergence
-    that covers the case in this version, ``surprise`` what is not as that record says.
+    that covers the case in this version, ``surprise`` what is not as that record says. ``diagnosis`` says what is wrong
+    with the numbers of a case that diverges.
     """
 
     case: Case
@@ -58,11 +60,18 @@ class Judgement:
     unsupported: str = ""
     record: Optional[Divergence] = None
     surprise: str = ""
+    diagnosis: Optional[Diagnosis] = None
 
     @property
     def agrees(self) -> bool:
         """Whether the subject is right."""
         return self.raised is None and all(answer.agrees for answer in self.answers)
+
+    @property
+    def returned_right(self) -> bool:
+        """Whether all that was returned has the right shapes and values, whatever else is wrong."""
+        shapes = all(check.agrees for check in self.checks if check.question == "shapes")
+        return shapes and all(comparison.agrees for comparison in self.comparisons)
 
     @property
     def answers(self) -> Tuple[Union[Check, Comparison], ...]:
@@ -112,10 +121,12 @@ def judge(
     if figures:
         checks += _documented(figures, subject, promised, observation)
     judgement = Judgement(case, subject.environment, checks, _compared(expected, observation.outputs))
-    if not records:
-        return judgement
-    record, surprise = on_record_returned(records, promised, data, observation.outputs, judgement)
-    return replace(judgement, record=record, surprise=surprise)
+    if records:
+        record, surprise = on_record_returned(records, promised, data, observation.outputs, judgement)
+        judgement = replace(judgement, record=record, surprise=surprise)
+    if judgement.verdict == DIVERGES and not judgement.returned_right:
+        judgement = replace(judgement, diagnosis=diagnose(promised, data, observation.outputs))
+    return judgement
 
 
 def on_record_raised(records: Sequence[Divergence], error: Exception) -> Tuple[Optional[Divergence], str]:

@@ -28,6 +28,32 @@ class DropoutMasks:
 NO_DROPOUT = DropoutMasks()
 
 
+def lstm_gates(
+    x: Array,
+    h: Array,
+    weights: Sequence[Array],
+    recurrent_activation: Function,
+    fl: Rounding = exact,
+    dropout: DropoutMasks = NO_DROPOUT,
+) -> Tuple[Array, Array, Array, Array]:
+    """The input gate, the forget gate, the candidate's sum and the output gate of one step, each (batch, u).
+
+    ::
+
+        z  = x·W + h·U + b                      (batch, 4u), gates i, f, c, o
+        i  = σ(z_i)    f = σ(z_f)    o = σ(z_o)
+
+    The arguments are those of ``lstm_step``. Returns i, f, z_c and o.
+    """
+    kernel, recurrent_kernel, *bias = weights
+    z = fl(_product(x, kernel, dropout.inputs, fl) + _product(h, recurrent_kernel, dropout.recurrent, fl))
+    for b in bias:
+        z = fl(z + b)
+    z_i, z_f, z_c, z_o = split_gates(z)
+    gates = recurrent_activation(np.stack([z_i, z_f, z_o], axis=1), fl)  # (batch, 3, u)
+    return gates[:, 0], gates[:, 1], z_c, gates[:, 2]
+
+
 def lstm_step(
     x: Array,
     h: Array,
@@ -38,25 +64,17 @@ def lstm_step(
     fl: Rounding = exact,
     dropout: DropoutMasks = NO_DROPOUT,
 ) -> Tuple[Array, Array]:
-    """Advance the output h and the carry c by one step.
+    """Advance the output h and the carry c by one step, with the gates of ``lstm_gates``.
 
     ::
 
-        z  = x·W + h·U + b                      (batch, 4u), gates i, f, c, o
-        i  = σ(z_i)    f = σ(z_f)    o = σ(z_o)
         c' = f ∘ c  +  i ∘ act(z_c)
         h' = o ∘ act(c')
 
     x is (batch, d), h and c are (batch, u); ``weights`` are W (d, 4u), U (u, 4u) and, if the layer has a bias,
     b (4u,). σ is ``recurrent_activation``, act is ``activation``. Returns h' and c'.
     """
-    kernel, recurrent_kernel, *bias = weights
-    z = fl(_product(x, kernel, dropout.inputs, fl) + _product(h, recurrent_kernel, dropout.recurrent, fl))
-    for b in bias:
-        z = fl(z + b)
-    z_i, z_f, z_c, z_o = split_gates(z)
-    gates = recurrent_activation(np.stack([z_i, z_f, z_o], axis=1), fl)  # (batch, 3, u)
-    i, f, o = gates[:, 0], gates[:, 1], gates[:, 2]
+    i, f, z_c, o = lstm_gates(x, h, weights, recurrent_activation, fl, dropout)
     c = fl(fl(f * c) + fl(i * activation(z_c, fl)))
     h = fl(o * activation(c, fl))
     return h, c

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any, Iterator, List, Mapping, Sequence, Tuple
 
 from conformance.compare import Comparison
+from conformance.diagnosis import in_words
 from conformance.expression import program, words
-from conformance.judge import CONFORMS, Check, Judgement
+from conformance.judge import CONFORMS, DIVERGES, Check, Judgement
 
 #: Frames of the harness itself say nothing about a subject that raised.
 OURS = str(Path(__file__).resolve().parents[1])
@@ -51,11 +52,19 @@ def rerun_command(node: str, options: Tuple[str, ...] = ()) -> str:
 
 def render(judgement: Judgement, rerun: str) -> str:
     """The report of a case that does not conform."""
-    return "\n".join([judgement.case.id, *textwrap.wrap(_headline(judgement), WIDTH), "", *_body(judgement, rerun)])
+    headline = textwrap.wrap(_headline(judgement), WIDTH)
+    return "\n".join([judgement.case.id, *headline, *_cause(judgement), "", *_body(judgement, rerun)])
+
+
+def _cause(judgement: Judgement) -> List[str]:
+    """What is wrong, where the numbers say so."""
+    if judgement.diagnosis is None:
+        return []
+    return textwrap.wrap(f"cause: {judgement.diagnosis.sentence}", WIDTH, break_on_hyphens=False)[:4]
 
 
 def summarize(properties: Sequence[Mapping[str, Any]]) -> List[str]:
-    """The last line of a run: how many cases have which verdict, and how close the closest came to its tolerance."""
+    """The end of a run: causes, how many cases have which verdict, how close the closest came to its tolerance."""
     judged = [case for case in properties if "verdict" in case]
     if not judged:
         return []
@@ -65,7 +74,24 @@ def summarize(properties: Sequence[Mapping[str, Any]]) -> List[str]:
     if conforming:
         closest = max(conforming, key=lambda case: float(case["ratio"]))
         line += f"; largest ratio of a conforming case {closest['ratio']:.2f} ({closest['case']})"
-    return [line]
+    return [*_causes([case for case in judged if case["verdict"] == DIVERGES]), line]
+
+
+def _causes(failing: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Failing cases under what explains most of them, then under what explains most of the others, and so on."""
+    while failing:
+        counts = Counter(cause for case in failing for cause in case.get("causes", ()))
+        if not counts:
+            yield f"cause unknown of {_failing(len(failing))}, such as {failing[0]['case']}"
+            return
+        cause, count = counts.most_common(1)[0]
+        explained = [case for case in failing if cause in case.get("causes", ())]
+        yield f"cause of {_failing(count)}: {in_words(cause.split('+'))}, such as {explained[0]['case']}"
+        failing = [case for case in failing if case not in explained]
+
+
+def _failing(count: int) -> str:
+    return f"{count} failing case" + ("s" if count > 1 else "")
 
 
 def _headline(judgement: Judgement) -> str:

@@ -1,0 +1,22 @@
+"""Faults: named wrong LSTMs, each a small change of what the reference is asked."""
+
+from typing import Dict, Iterable, Tuple
+
+from conformance.case import Case
+from conformance.data import Data
+from conformance.faults.cells import GATE_ORDERS, OF_CELLS, with_activation
+from conformance.faults.fault import Fault
+from conformance.faults.loops import OF_LOOPS
+from conformance.faults.wrappers import OF_WRAPPERS
+
+__all__ = ["FAULTS", "GATE_ORDERS", "Fault", "applied", "with_activation"]
+
+#: What a subject can be found to do, by name.
+FAULTS: Dict[str, Fault] = {**OF_CELLS, **OF_LOOPS, **OF_WRAPPERS}
+
+
+def applied(names: Iterable[str], case: Case, data: Data) -> Tuple[Case, Data]:
+    """The case and its data as a subject with all these faults evaluates them."""
+    for name in names:
+        case, data = FAULTS[name].of_case(case), FAULTS[name].of_data(case, data)
+    return case, data

@@ -1,0 +1,88 @@
+"""Faults are caught by the cases, and named by the diagnosis when a Keras layer has them."""
+
+from functools import lru_cache
+from itertools import islice
+
+import numpy as np
+import pytest
+
+from conformance import catalogue, space
+from conformance.covering import frozen_ids
+from conformance.data import draw
+from conformance.diagnosis import diagnose
+from conformance.expected import expected_outputs, returned
+from conformance.faults import FAULTS, applied, with_activation
+from conformance.report.terminal import summarize
+from reference_impl.rounding import round_to
+
+#: What a fault must differ by from the right numbers, in tolerances, for a case to catch it.
+TRUSTED = 100.0
+
+KERAS2 = with_activation("hard_sigmoid", "hard_sigmoid_keras2")
+
+CASES = [*catalogue.options(), *map(space.case, frozen_ids("default"))]
+
+
+@lru_cache(maxsize=None)
+def right(number):
+    """A case, its data and its expected outputs; every other one as Keras 2 documents it."""
+    case = CASES[number // 2] if number % 2 else KERAS2(CASES[number // 2])
+    data = draw(case)
+    return case, data, list(expected_outputs(case, data).values())
+
+
+def catching(fault):
+    """Cases in which a fault makes a difference that cannot be missed, with what a subject that has it returns."""
+    for number in range(2 * len(CASES)):
+        case, data, expected = right(number)
+        outputs = returned(*applied([fault], case, data))
+        shapes = [one.value.shape for one in expected]
+        if [output.shape for output in outputs] != shapes or distance(outputs, expected) > TRUSTED:
+            yield case, data, [round_to(output, case.compute_dtype) for output in outputs]
+
+
+def distance(outputs, expected):
+    """How far outputs are from what is expected, in tolerances; one that is not finite where it should be is far."""
+    with np.errstate(invalid="ignore"):
+        ratios = [np.abs(output - one.value) / one.tolerance for output, one in zip(outputs, expected)]
+    return max(float(np.nan_to_num(ratio, nan=0.0).max()) for ratio in ratios)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_fault_is_caught_and_named(fault):
+    """By three cases at least; the first of them says which it is, alone or among some that return the same."""
+    caught = list(islice(catching(fault), 3))
+    assert len(caught) == 3, f"{fault} is caught by {len(caught)} cases"
+    assert (fault,) in diagnose(*caught[0]).explanations
+
+
+def test_what_no_fault_returns_has_no_name():
+    case, data, expected = right(1)
+    found = diagnose(case, data, [1.5 * one.value + 0.25 for one in expected])
+    assert found.explanations == ()
+    assert found.sentence.startswith("none of the ")
+
+
+def test_a_pair_of_faults_is_named_where_no_single_one_fits():
+    case = space.case("lstm-B3-T4-D2-gaps-initial_state-functional-call-mask_argument-U3-state")
+    data, pair = draw(case), ("gates_ifoc", "h_c_exchanged_given")
+    outputs = [round_to(output, "float32") for output in returned(*applied(pair, case, data))]
+    assert pair in diagnose(case, data, outputs).explanations
+
+
+def test_failing_cases_are_grouped_under_their_causes():
+    failing = [{"case": f"case{n}", "verdict": "diverges", "ratio": 9.0, "causes": causes} for n, causes in CAUSES]
+    lines = summarize(failing)
+    assert lines[0] == f"cause of 3 failing cases: {FAULTS['bias_missing'].sentence} (bias_missing), such as case0"
+    assert lines[1] == f"cause of 1 failing case: {FAULTS['bias_twice'].sentence} (bias_twice), such as case4"
+    assert lines[2] == "cause unknown of 1 failing case, such as case3"
+    assert lines[3] == "cases: 5 diverges"
+
+
+CAUSES = (
+    (0, ["bias_missing", "bias_twice"]),
+    (1, ["bias_missing"]),
+    (2, ["bias_missing"]),
+    (3, []),
+    (4, ["bias_twice"]),
+)
