@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from pathlib import Path
 from typing import Callable, Iterator, List, Optional, Tuple
 
 import pytest
@@ -14,6 +15,7 @@ from conformance.divergences import Divergence, load_register
 from conformance.documented import Figures, load_documents
 from conformance.fixtures import FixtureError
 from conformance.judge import CONFORMS, KNOWN, UNSUPPORTED, Judgement, judge
+from conformance.report import reproduction
 from conformance.report.terminal import render, rerun_command, summarize
 from conformance.subject import FLAVOURS, Subject, SubjectError, load
 
@@ -29,6 +31,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--tier", default=DEFAULT_TIER, choices=TIERS, help=f"how many cases: {', '.join(TIERS)} [{DEFAULT_TIER}]"
     )
+    group.addoption("--reproductions", metavar="FOLDER", help="write a program for each failing case there")
     group.addoption("--lstm", metavar="PACKAGE.MODULE:CLASS", help="a layer class to judge in place of Keras's LSTM")
 
 
@@ -102,7 +105,9 @@ def register(pytestconfig: pytest.Config) -> Tuple[Divergence, ...]:
 
 
 @pytest.fixture
-def hold(request: pytest.FixtureRequest, record_property: Callable[[str, object], None]) -> Callable[[Judgement], None]:
+def hold(
+    request: pytest.FixtureRequest, subject: Subject, record_property: Callable[[str, object], None]
+) -> Callable[[Judgement], None]:
     """Turn a verdict into pytest's: pass, fail with the report, xfail a known divergence, skip what is unsupported."""
 
     def hold(judgement: Judgement) -> None:
@@ -116,7 +121,10 @@ def hold(request: pytest.FixtureRequest, record_property: Callable[[str, object]
         if judgement.verdict == KNOWN and judgement.record:
             pytest.xfail(f"known divergence {judgement.record.id}: {judgement.record.departs}")
         if judgement.verdict != CONFORMS:
-            pytest.fail(render(judgement, rerun_command(request.node.nodeid, _options(request.config))), pytrace=False)
+            folder = request.config.getoption("--reproductions")
+            script = str(reproduction.write(Path(folder), judgement.case, subject)) if folder else ""
+            rerun = rerun_command(request.node.nodeid, _options(request.config))
+            pytest.fail(render(judgement, rerun, script), pytrace=False)
 
     return hold
 

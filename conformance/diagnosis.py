@@ -54,6 +54,11 @@ def diagnose(case: Case, data: Data, outputs: Sequence[Array]) -> Diagnosis:
     A name is given only where all numbers agree to the tolerance of the faulty LSTM itself. Pairs are tried where no
     single fault explains the outputs and the case is small.
     """
+    with np.errstate(all="ignore"):  # a wrong LSTM may well overflow
+        return _diagnosed(case, data, outputs)
+
+
+def _diagnosed(case: Case, data: Data, outputs: Sequence[Array]) -> Diagnosis:
     right = list(expected_outputs(case, data).values())
     told: List[str] = []
     single: List[Names] = []
@@ -81,8 +86,7 @@ def _near(numbers: Sequence[Array], outputs: Sequence[Array], right: Sequence[Es
     """Whether a fault's exact numbers may be those of the outputs, so that a closer look is worth its time."""
     if [one.shape for one in numbers] != [one.shape for one in outputs]:
         return False
-    with np.errstate(invalid="ignore"):
-        errors = [np.abs(actual - own) for own, actual in zip(numbers, outputs)]
+    errors = [np.abs(actual - own) for own, actual in zip(numbers, outputs)]
     return all(_largest(error) <= NEAR * one.tolerance.max() for error, one in zip(errors, right))
 
 

@@ -51,21 +51,21 @@ POSITIONAL = ("units", "layer", "cell", "cells", "mask_value", "input_dim", "out
 def program(case: Case) -> List[str]:
     """The lines of Keras that build the model of a case, given ``from keras.layers import *``."""
     expressions = [layer_expression(layer, case.dtype) for layer in case.model.layers]
-    inputs = [_input(case, shape) for shape in case.symbolic_shapes]
+    inputs = [input_expression(case, shape) for shape in case.symbolic_shapes]
     if case.api == "input_shape":
         expressions[0] = f"{expressions[0][:-1]}, input_shape={case.input_shape[1:]})"
     if case.api == "sequential":
         expressions.insert(0, inputs[0])
     if case.api in ("sequential", "input_shape"):
         return ["model = Sequential([", *(f"    {expression}," for expression in expressions), "])"]
-    lines = [f"{name} = {value}" for name, value in zip(_names("x", case), inputs)]
+    lines = [f"{name} = {value}" for name, value in zip(names("x", case), inputs)]
     if case.mask_dtype:
-        masks = (_input(case, shape[:-1], case.mask_dtype) for shape in case.symbolic_shapes)
-        lines += [f"{name} = {value}" for name, value in zip(_names("mask", case), masks)]
+        masks = (input_expression(case, shape[:-1], case.mask_dtype) for shape in case.symbolic_shapes)
+        lines += [f"{name} = {value}" for name, value in zip(names("mask", case), masks)]
     if case.initial_state:
-        states = (_input(case, shape, case.compute_dtype) for shape in state_shapes(case))
+        states = (input_expression(case, shape, case.compute_dtype) for shape in state_shapes(case))
         lines.append(f"states = [{', '.join(states)}]")
-    return [*lines, *_calls(case, expressions), *_around(case)]
+    return [*lines, *calls(case, expressions), *_around(case)]
 
 
 def words(case: Case) -> str:
@@ -85,7 +85,7 @@ def words(case: Case) -> str:
     return f"{case.batch} × {case.steps} steps × {case.features} features through {model}, {', '.join(details)}"
 
 
-def _input(case: Case, shape: Shape, dtype: str = "") -> str:
+def input_expression(case: Case, shape: Shape, dtype: str = "") -> str:
     """``Input((20, 5))``, with the batch where the model must know it."""
     if not dtype and (case.values == "integers" or isinstance(case.model.layers[0], Embedding)):
         dtype = "int32"
@@ -94,16 +94,16 @@ def _input(case: Case, shape: Shape, dtype: str = "") -> str:
     return f"Input({size})" if dtype == DEFAULT_DTYPE else f"Input({size}, dtype={dtype!r})"
 
 
-def _names(name: str, case: Case) -> List[str]:
+def names(name: str, case: Case) -> List[str]:
     """x, or x1 and x2."""
     count = case.model.inputs
     return [name] if count == 1 else [f"{name}{number}" for number in range(1, count + 1)]
 
 
-def _calls(case: Case, expressions: List[str]) -> List[str]:
+def calls(case: Case, expressions: List[str]) -> List[str]:
     """The lines that call the layers."""
     states = ", initial_state=states" if case.initial_state else ""
-    masks = [f", mask={name}" if case.mask_dtype else "" for name in _names("mask", case)]
+    masks = [f", mask={name}" if case.mask_dtype else "" for name in names("mask", case)]
     if isinstance(case.model, EncoderDecoder):
         encoder, decoder = expressions
         return [
@@ -124,7 +124,7 @@ def _calls(case: Case, expressions: List[str]) -> List[str]:
 
 def _around(case: Case) -> List[str]:
     """The line that makes the layers a model."""
-    given = [*_names("x", case), *(_names("mask", case) if case.mask_dtype else [])]
+    given = [*names("x", case), *(names("mask", case) if case.mask_dtype else [])]
     states = ["*states"] if case.initial_state else []
     inputs = f"[{', '.join(given + states)}]" if len(given + states) > 1 else given[0]
     return {

@@ -50,10 +50,10 @@ def rerun_command(node: str, options: Tuple[str, ...] = ()) -> str:
     return " ".join([*settings, "python -m pytest", shlex.quote(node), *options])
 
 
-def render(judgement: Judgement, rerun: str) -> str:
-    """The report of a case that does not conform."""
+def render(judgement: Judgement, rerun: str, script: str = "") -> str:
+    """The report of a case that does not conform; ``script`` is the file that reproduces it, if one was written."""
     headline = textwrap.wrap(_headline(judgement), WIDTH)
-    return "\n".join([judgement.case.id, *headline, *_cause(judgement), "", *_body(judgement, rerun)])
+    return "\n".join([judgement.case.id, *headline, *_cause(judgement), "", *_body(judgement, rerun, script)])
 
 
 def _cause(judgement: Judgement) -> List[str]:
@@ -107,7 +107,7 @@ def _headline(judgement: Judgement) -> str:
     return f"{judgement.verdict}: {reason}"
 
 
-def _body(judgement: Judgement, rerun: str) -> Iterator[str]:
+def _body(judgement: Judgement, rerun: str, script: str) -> Iterator[str]:
     case = judgement.case
     yield from _entry("case", words(case))
     yield from _block("keras", [part for line in program(case) for part in _continued(line)])
@@ -128,6 +128,8 @@ def _body(judgement: Judgement, rerun: str) -> Iterator[str]:
         yield from _block("differs", [f"{_extent(comparison)}, ratio {comparison.ratio:.3g}", *_worst(comparison)])
     for comparison in wrong[1:]:
         yield from _block("differs", [f"{_extent(comparison)}, ratio {comparison.ratio:.3g}, {_first(comparison)}"])
+    if script:
+        yield _label("script") + script
     yield _label("rerun") + rerun
 
 

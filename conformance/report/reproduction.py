@@ -1,0 +1,208 @@
+"""A failing case as a program of its own: Keras, NumPy, the data and the expected values, and none of this project."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+from typing import Any, List
+
+import numpy as np
+
+from conformance.case import Case, layers_within
+from conformance.data import Data, draw, state_shapes
+from conformance.expected import expected_outputs
+from conformance.expression import calls, input_expression, layer_expression, names, words
+from conformance.subject import Subject
+from conformance.subject.build import input_arrays
+from conformance.subject.modes import ROWS
+from reference_impl import StackedRNNCells
+from reference_impl.types import Array
+
+#: A file's name has at most 255 bytes.
+LONGEST_NAME = 240
+
+#: From the program's ``model`` and the ``inputs`` of one call, what the model returns.
+RUNS = {
+    "call": "model({tensors})",
+    "function": "tensorflow.function(model)({tensors})",
+    "compiled": "tensorflow.function(model, jit_compile=True)({tensors})",
+    "predict": "model.predict(inputs, verbose=0)",
+    "predict_batches": "model.predict(inputs, batch_size={rows}, verbose=0)",
+    "predict_on_batch": "model.predict_on_batch(inputs)",
+    "run_eagerly": "model.predict(inputs, verbose=0)",
+    "dataset": "model.predict(tensorflow.data.Dataset.from_tensor_slices({elements}).batch({rows}), verbose=0)",
+    "mirrored": "model.predict(inputs, verbose=0)",
+}
+
+#: How the program imports each flavour of Keras.
+IMPORTS = {
+    "tensorflow.keras": "keras = tensorflow.keras",
+    "keras": "import keras",
+    "tf_keras": "import tf_keras as keras",
+}
+
+PROGRAM = '''\
+"""{id}
+
+{words}
+Judged was {subject}.
+Where Keras departs from what is expected, this ends in an AssertionError or in Keras's own exception.
+"""
+import numpy
+import tensorflow
+{imports}
+
+def numbers(shape, dtype, text):
+    return numpy.array([float.fromhex(number) for number in text.split()]).astype(dtype).reshape(shape)
+
+{model}
+weights = [{weights}]
+calls = [{calls}]
+expected = [{expected}]  # and how far from it rounding may lead
+for layer in layers:
+    count = len(layer.weights)
+    layer.set_weights(weights[:count])
+    weights = weights[count:]
+outputs = []
+for number, inputs in enumerate(calls):
+{reset}    outputs += tensorflow.nest.flatten({run})
+for actual, (value, tolerance) in zip(outputs, expected):
+    actual = numpy.asarray(actual).astype("float64")
+    assert actual.shape == value.shape, f"shape {{actual.shape}}, expected {{value.shape}}"
+    same = (actual == value) | (numpy.isnan(actual) & numpy.isnan(value))
+    error = numpy.where(same, 0.0, numpy.nan_to_num(abs(actual - value), nan=numpy.inf))
+    print("largest error / tolerance:", (error / tolerance).max())
+    assert (error <= tolerance).all(), f"{{actual}}, expected {{value}}"
+'''
+
+RESET = """\
+    if number in {resets}:
+        for layer in layers:
+            (getattr(layer, "reset_state", None) or getattr(layer, "reset_states", None) or bool)()
+"""
+
+
+def write(folder: Path, case: Case, subject: Subject) -> Path:
+    """Write the program of a case into a folder, which is made where it is not there; returns the file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / f"{case.id[:LONGEST_NAME]}.py"
+    file.write_text(reproduction(case, subject), encoding="utf-8")
+    return file
+
+
+def reproduction(case: Case, subject: Subject) -> str:
+    """A program that does with Keras what the case does, and fails as it fails."""
+    data = draw(case)
+    resets = [number for number, call in enumerate(case.calls) if call.reset]
+    expected = expected_outputs(subject.promised(case), data).values()
+    return PROGRAM.format(
+        id=case.id,
+        words=textwrap.fill(words(case), 120),
+        subject=subject.environment.lines[0],
+        imports="\n".join(_imports(case, subject.flavour, subject.environment.layer)),
+        model="\n".join(_model(case)),
+        weights=", ".join(map(_numbers, data.weights)),
+        calls=", ".join(_inputs(case, data, number) for number in range(len(case.calls))),
+        expected=", ".join(f"({_numbers(one.value)}, {_numbers(one.tolerance)})" for one in expected),
+        reset=RESET.format(resets=resets) if resets else "",
+        run=RUNS[case.mode].format(
+            rows=case.batch if case.stateful else ROWS,
+            elements="(tuple(inputs),)" if _many(case) else "inputs",
+            tensors="tensorflow.nest.map_structure(tensorflow.constant, inputs)",
+        ),
+    )
+
+
+def _imports(case: Case, flavour: str, lstm: str) -> List[str]:
+    """Keras, the names of layers, and a class of one's own in the place of LSTM."""
+    used = sorted({type(inner).__name__ for layer in case.model.layers for inner in layers_within(layer)})
+    module, _, name = lstm.partition(":")
+    own = [f"from {module} import {name} as LSTM"] if lstm else []
+    kept = [name for name in used if not (lstm and name == "LSTM")]
+    layers = [f"{', '.join(kept)} = {', '.join(f'keras.layers.{name}' for name in kept)}"] if kept else []
+    return [IMPORTS[flavour], *own, *layers, "Input, Model, Sequential = keras.Input, keras.Model, keras.Sequential"]
+
+
+def _model(case: Case) -> List[str]:
+    """The lines that build the model, in the scope of a strategy where it is mirrored."""
+    lines = [*_layers(case), *_around(case)]
+    if case.mode == "run_eagerly":
+        lines.append("model.compile(run_eagerly=True)")
+    if case.mode != "mirrored":
+        return lines
+    return [
+        "devices = [tensorflow.config.LogicalDeviceConfiguration()] * 2",
+        'cpu = tensorflow.config.list_physical_devices("CPU")[0]',
+        "tensorflow.config.set_logical_device_configuration(cpu, devices)",
+        'with tensorflow.distribute.MirroredStrategy(["/cpu:0", "/cpu:1"]).scope():',
+        *(f"    {line}" for line in lines),
+    ]
+
+
+def _layers(case: Case) -> List[str]:
+    """The layers, and a function that calls them as the case does."""
+    expressions = [layer_expression(layer, case.dtype) for layer in case.model.layers]
+    if case.api == "input_shape":
+        expressions[0] = f"{expressions[0][:-1]}, input_shape={case.input_shape[1:]})"
+    lines = [f"layers = [{', '.join(expressions)}]"]
+    if case.api in ("sequential", "input_shape"):
+        return lines
+    given = [*names("x", case), *(names("mask", case) if case.mask_dtype else []), *(["*states"] * case.initial_state)]
+    body = [
+        f"{', '.join(given)} = inputs",
+        *_states(case),
+        *calls(case, [f"layers[{n}]" for n in range(len(expressions))]),
+    ]
+    return [*lines, "def forward(inputs):", *(f"    {line}" for line in body), "    return y"]
+
+
+def _states(case: Case) -> List[str]:
+    """The lines that make of the states given what the layer takes."""
+    if not case.initial_state:
+        return []
+    lines = []
+    if case.api != "functional" and case.compute_dtype != "float32":
+        lines.append("cast = getattr(keras, 'ops', keras.backend).cast")
+        lines.append(f"states = [cast(state, {case.compute_dtype!r}) for state in states]")
+    if any(isinstance(getattr(layer, "cell", None), StackedRNNCells) for layer in case.model.layers):
+        lines.append("states = [states[i : i + 2] for i in range(0, len(states), 2)]")
+    return lines
+
+
+def _around(case: Case) -> List[str]:
+    """The lines that make a model of the layers."""
+    symbolic = [input_expression(case, shape) for shape in case.symbolic_shapes]
+    if case.api == "sequential":
+        return [f"model = Sequential([{symbolic[0]}, *layers])"]
+    if case.api == "input_shape":
+        return ["model = Sequential(layers)"]
+    if case.mask_dtype:
+        symbolic += [input_expression(case, shape[:-1], case.mask_dtype) for shape in case.symbolic_shapes]
+    symbolic += [input_expression(case, shape, case.compute_dtype) for shape in state_shapes(case)]
+    given = f"[{', '.join(symbolic)}]" if _many(case) else symbolic[0]
+    lines = [f"given = {given}", "y = forward(given)"]
+    if case.api == "functional":
+        return [*lines, "model = Model(given, y)"]
+    if case.api == "layer":
+        return [*lines, "model = forward"]
+    dtype = f"dtype={case.dtype!r}" if case.dtype != "float32" else ""
+    return [
+        *lines,
+        'model = type("Subclassed", (Model,), {"call": lambda self, inputs: forward(inputs)})(' + dtype + ")",
+    ]
+
+
+def _many(case: Case) -> bool:
+    """Whether the model has several inputs, which are then in a list."""
+    return case.model.inputs > 1 or bool(case.mask_dtype) or case.initial_state
+
+
+def _inputs(case: Case, data: Data, number: int) -> str:
+    given: Any = input_arrays(case, data.calls[number]).arrange()
+    return f"[{', '.join(map(_numbers, given))}]" if isinstance(given, list) else _numbers(given)
+
+
+def _numbers(array: Array) -> str:
+    """An array as the call that makes it, its numbers exactly as they are."""
+    text = " ".join(float(number).hex() for number in np.ravel(array))
+    return f'numbers({array.shape}, "{array.dtype}", "{text}")'

@@ -1,0 +1,58 @@
+"""The program of a failing case fails as the case does, and that of a conforming one passes."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from conformance import space
+from conformance.covering import frozen_ids
+from conformance.judge import judge
+from conformance.report.reproduction import reproduction, write
+from conformance.subject import Subject
+
+SMOKE = [name for name in frozen_ids("smoke") if "-mirrored-" not in name]
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, id=name) for name in SMOKE])
+def test_program_passes_where_the_case_conforms(name, subject):
+    """Every option and topology of the smoke tier, without the register: known divergences fail here."""
+    case = space.case(name)
+    if subject.unsupported(case) or not subject.eager:
+        pytest.skip(subject.unsupported(case) or "this Keras computes in predict only")
+    judgement, program = judge(case, subject), reproduction(case, subject)
+    assert len(program.splitlines()) < 60
+    try:
+        exec(compile(program, name, "exec"), {"__name__": "reproduction"})
+        raised = ""
+    except Exception as error:
+        raised = type(error).__name__
+    assert bool(raised) == (judgement.verdict != "conforms"), raised
+    assert raised in ("", "AssertionError") or type(judgement.raised).__name__ == raised
+
+
+SWAPPED = """
+import keras
+
+@keras.saving.register_keras_serializable()
+class Swapped(keras.layers.LSTM):
+    def build(self, shape):
+        super().build(shape)
+        right = self.cell._compute_carry_and_output_fused
+        self.cell._compute_carry_and_output_fused = lambda z, c: right((z[0], z[1], z[3], z[2]), c)
+"""
+
+
+@pytest.mark.parametrize("mode", ["call", "mirrored"])
+def test_program_runs_by_itself_with_a_layer_of_ones_own(mode, subject, tmp_path):
+    if subject.generation < 3:
+        pytest.skip("the layer is written for Keras 3")
+    (tmp_path / "mine.py").write_text(SWAPPED, encoding="utf-8")
+    own = Subject(subject.flavour, subject.keras, subject.lstm, "mine:Swapped")
+    file = write(tmp_path / "new" / "folder", space.case(f"lstm-B3-T4-D2-functional-{mode}-U3-sequences"), own)
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    program = subprocess.run([sys.executable, str(file)], capture_output=True, text=True, check=False, env=environment)
+    assert program.returncode == 1, program.stderr
+    assert "AssertionError: [[[" in program.stderr
+    assert "largest error / tolerance: " in program.stdout
