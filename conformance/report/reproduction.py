@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from pathlib import Path
 from typing import Any, List
@@ -14,7 +15,7 @@ from conformance.expected import expected_outputs
 from conformance.expression import calls, input_expression, layer_expression, names, words
 from conformance.subject import Subject
 from conformance.subject.build import input_arrays
-from conformance.subject.modes import ROWS
+from conformance.subject.modes import ROWS, jit_argument
 from reference_impl import StackedRNNCells
 from reference_impl.types import Array
 
@@ -25,7 +26,7 @@ LONGEST_NAME = 240
 RUNS = {
     "call": "model({tensors})",
     "function": "tensorflow.function(model)({tensors})",
-    "compiled": "tensorflow.function(model, jit_compile=True)({tensors})",
+    "compiled": "tensorflow.function(model, {jit}=True)({tensors})",
     "predict": "model.predict(inputs, verbose=0)",
     "predict_batches": "model.predict(inputs, batch_size={rows}, verbose=0)",
     "predict_on_batch": "model.predict_on_batch(inputs)",
@@ -100,7 +101,7 @@ def reproduction(case: Case, subject: Subject) -> str:
         words=textwrap.fill(words(case), 120),
         subject=subject.environment.lines[0],
         imports="\n".join(_imports(case, subject.flavour, subject.environment.layer)),
-        model="\n".join(_model(case)),
+        model=_with_policies("\n".join(_model(case)), subject),
         weights=", ".join(map(_numbers, data.weights)),
         calls=", ".join(_inputs(case, data, number) for number in range(len(case.calls))),
         expected=", ".join(f"({_numbers(one.value)}, {_numbers(one.tolerance)})" for one in expected),
@@ -109,6 +110,7 @@ def reproduction(case: Case, subject: Subject) -> str:
             rows=case.batch if case.stateful else ROWS,
             elements="(tuple(inputs),)" if _many(case) else "inputs",
             tensors="tensorflow.nest.map_structure(tensorflow.constant, inputs)",
+            jit=jit_argument(subject.tensorflow),
         ),
     )
 
@@ -137,6 +139,12 @@ def _model(case: Case) -> List[str]:
         'with tensorflow.distribute.MirroredStrategy(["/cpu:0", "/cpu:1"]).scope():',
         *(f"    {line}" for line in lines),
     ]
+
+
+def _with_policies(lines: str, subject: Subject) -> str:
+    """The lines with policies where Keras 2 wants them and not their names."""
+    policy = r"dtype=keras.mixed_precision.Policy(\1)"
+    return lines if subject.generation >= 3 else re.sub(r"dtype=('mixed_\w+')", policy, lines)
 
 
 def _layers(case: Case) -> List[str]:
