@@ -16,7 +16,7 @@ from conformance.documented import Figures, load_documents
 from conformance.fixtures import FixtureError
 from conformance.judge import CONFORMS, KNOWN, UNSUPPORTED, Judgement, judge
 from conformance.report import reproduction
-from conformance.report.terminal import render, rerun_command, summarize
+from conformance.report.terminal import headline, render, rerun_command, summarize
 from conformance.subject import FLAVOURS, Subject, SubjectError, load
 
 DEFAULT_KERAS = next(iter(FLAVOURS))
@@ -38,6 +38,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     # The reference multiplies small matrices, where a second BLAS thread only spins. TensorFlow has no such BLAS.
     threadpool_limits(limits=1, user_api="blas")
+    folder = config.getoption("--reproductions")
+    if folder and Path(folder).exists() and not Path(folder).is_dir():
+        raise pytest.UsageError(f"--reproductions {folder}: is not a folder")
     try:
         load_documents()  # a fixture that does not parse is bad use, said before anything is collected
         register = load_register()
@@ -92,6 +95,16 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
         outcome.force_exception(pytest.xfail.Exception(f"known divergence {record.id}: {record.departs}"))
 
 
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Let a failing case be summed up by what is wrong with it: in the short summary and as JUnit's message."""
+    report = (yield).get_result()
+    crash = getattr(report.longrepr, "reprcrash", None)
+    message = dict(report.user_properties).get("message")
+    if crash and message:
+        crash.message = message
+
+
 @pytest.fixture(scope="session")
 def subject(pytestconfig: pytest.Config) -> Subject:
     """The Keras under judgement."""
@@ -115,12 +128,13 @@ def hold(
         record_property("verdict", judgement.verdict)
         record_property("ratio", judgement.ratio)
         if judgement.diagnosis:
-            record_property("causes", ["+".join(names) for names in judgement.diagnosis.explanations])
+            record_property("causes", " ".join(map("+".join, judgement.diagnosis.explanations)))
         if judgement.verdict == UNSUPPORTED:
             pytest.skip(judgement.unsupported)
         if judgement.verdict == KNOWN and judgement.record:
             pytest.xfail(f"known divergence {judgement.record.id}: {judgement.record.departs}")
         if judgement.verdict != CONFORMS:
+            record_property("message", headline(judgement))
             folder = request.config.getoption("--reproductions")
             script = str(reproduction.write(Path(folder), judgement.case, subject)) if folder else ""
             rerun = rerun_command(request.node.nodeid, _options(request.config))

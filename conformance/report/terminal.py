@@ -52,15 +52,19 @@ def rerun_command(node: str, options: Tuple[str, ...] = ()) -> str:
 
 def render(judgement: Judgement, rerun: str, script: str = "") -> str:
     """The report of a case that does not conform; ``script`` is the file that reproduces it, if one was written."""
-    headline = textwrap.wrap(_headline(judgement), WIDTH)
-    return "\n".join([judgement.case.id, *headline, *_cause(judgement), "", *_body(judgement, rerun, script)])
+    head = [*textwrap.wrap(_headline(judgement), WIDTH), *textwrap.wrap(_cause(judgement), WIDTH)[:4]]
+    return "\n".join([judgement.case.id, *head, "", *_body(judgement, rerun, script)])
 
 
-def _cause(judgement: Judgement) -> List[str]:
+def headline(judgement: Judgement) -> str:
+    """A case that does not conform in a line: the cause, or what is wrong where no cause is known."""
+    known = judgement.diagnosis and judgement.diagnosis.explanations
+    return f"{judgement.verdict}: {_cause(judgement).partition(': ')[2]}" if known else _headline(judgement)
+
+
+def _cause(judgement: Judgement) -> str:
     """What is wrong, where the numbers say so."""
-    if judgement.diagnosis is None:
-        return []
-    return textwrap.wrap(f"cause: {judgement.diagnosis.sentence}", WIDTH, break_on_hyphens=False)[:4]
+    return f"cause: {judgement.diagnosis.sentence}" if judgement.diagnosis else ""
 
 
 def summarize(properties: Sequence[Mapping[str, Any]]) -> List[str]:
@@ -78,16 +82,23 @@ def summarize(properties: Sequence[Mapping[str, Any]]) -> List[str]:
 
 
 def _causes(failing: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Failing cases under what explains most of them, then under what explains most of the others, and so on."""
+    """Failing cases under what explains most of them, then under what explains most of the others, and so on.
+
+    The property "causes" has all explanations of a case, the faults of a pair joined by +.
+    """
     while failing:
-        counts = Counter(cause for case in failing for cause in case.get("causes", ()))
+        counts = Counter(cause for case in failing for cause in _causes_of(case))
         if not counts:
             yield f"cause unknown of {_failing(len(failing))}, such as {failing[0]['case']}"
             return
         cause, count = counts.most_common(1)[0]
-        explained = [case for case in failing if cause in case.get("causes", ())]
+        explained = [case for case in failing if cause in _causes_of(case)]
         yield f"cause of {_failing(count)}: {in_words(cause.split('+'))}, such as {explained[0]['case']}"
         failing = [case for case in failing if case not in explained]
+
+
+def _causes_of(case: Mapping[str, Any]) -> List[str]:
+    return str(case.get("causes", "")).split()
 
 
 def _failing(count: int) -> str:

@@ -50,6 +50,11 @@ def test_unknown_keras():
     assert line == "ERROR: --keras: no Keras is called 'theano'; choose from tensorflow.keras, keras, tf_keras"
 
 
+def test_folder_for_reproductions_is_a_file(tmp_path):
+    (tmp_path / "file").touch()
+    assert one_line(run(f"--reproductions={tmp_path / 'file'}")).endswith("file: is not a folder")
+
+
 @pytest.mark.parametrize(
     ("flavour", "package", "install"),
     [
