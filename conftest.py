@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import gc
+import sys
 from pathlib import Path
-from typing import Callable, Iterator, List, Optional, Tuple
+from typing import Callable, Dict, Iterator, List, Optional, Tuple
 
 import pytest
+from pytest_reportlog.plugin import ReportLogPlugin
 from threadpoolctl import threadpool_limits
 
+from conformance import __version__
 from conformance.case import Case
 from conformance.covering import TIERS, frozen_ids
 from conformance.divergences import Divergence, load_register
 from conformance.documented import Figures, load_documents
 from conformance.fixtures import FixtureError
 from conformance.judge import CONFORMS, KNOWN, UNSUPPORTED, Judgement, judge
-from conformance.report import reproduction
+from conformance.report import reproduction, results
 from conformance.report.terminal import headline, render, rerun_command, summarize
 from conformance.subject import FLAVOURS, Subject, SubjectError, load
 
@@ -35,7 +38,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--lstm", metavar="PACKAGE.MODULE:CLASS", help="a layer class to judge in place of Keras's LSTM")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
+    if hasattr(config, "workerinput"):
+        # Ends a worker that hangs, wherever it does; xdist then reports the test and goes on with another worker.
+        config.option.timeout_method = "thread"
     # The reference multiplies small matrices, where a second BLAS thread only spins. TensorFlow has no such BLAS.
     threadpool_limits(limits=1, user_api="blas")
     folder = config.getoption("--reproductions")
@@ -67,6 +74,29 @@ def pytest_collection_modifyitems(config: pytest.Config, items: List[pytest.Item
     smoke = [item for item in items if "case_id" in getattr(item, "fixturenames", ())]
     config.hook.pytest_deselected(items=[item for item in items if item not in smoke])
     items[:] = smoke
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    config = session.config
+    _log(config, results.header(config.stash[SUBJECT].environment, __version__, config.getoption("--tier")))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    _log(session.config, results.footer(exitstatus, session.testscollected))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_report_to_serializable(report: object) -> Optional[Dict[str, object]]:
+    return dict(report.data) if isinstance(report, results.Line) else None
+
+
+def _log(config: pytest.Config, line: results.Line) -> None:
+    """Add a line to the results file, where one is written."""
+    for plugin in config.pluginmanager.get_plugins():
+        if isinstance(plugin, ReportLogPlugin):
+            plugin.pytest_collectreport(line)
 
 
 def pytest_report_header(config: pytest.Config) -> List[str]:
@@ -126,7 +156,7 @@ def hold(
     def hold(judgement: Judgement) -> None:
         record_property("case", judgement.case.id)
         record_property("verdict", judgement.verdict)
-        record_property("ratio", judgement.ratio)
+        record_property("ratio", min(judgement.ratio, sys.float_info.max))  # JSON has no infinity
         if judgement.diagnosis:
             record_property("causes", " ".join(map("+".join, judgement.diagnosis.explanations)))
         if judgement.verdict == UNSUPPORTED:

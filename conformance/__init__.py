@@ -5,3 +5,5 @@
     case ─┬─► expected  (reference_impl) ──► values + tolerance ─┐
           └─► subject   (Keras)          ──► observation ────────┴─► judge ─► report
 """
+
+__version__ = "0.1.0"

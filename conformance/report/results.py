@@ -1,0 +1,123 @@
+"""A run as lines of JSON: what ``pytest --report-log=results.jsonl`` leaves, with a header and a footer of ours.
+
+::
+
+    python -m conformance.report.results results.jsonl        the end of the run again; 0 if it is whole and green
+
+pytest-reportlog writes a line for each phase of each test as it ends, so a run that is killed loses nothing that it had
+done; without a footer it is incomplete. ``docs/results.schema.json`` describes the lines.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Mapping
+
+from conformance.observation import Environment
+from conformance.report.terminal import summarize
+
+HEADER, FOOTER = "ConformanceHeader", "ConformanceFooter"
+
+#: How the data of a case are drawn; a change of it would make results incomparable.
+SEEDS = "the first 32 bits of sha256(case id), for numpy.random.RandomState"
+
+
+class ResultsError(Exception):
+    """There is no such results file, or it is none; the message is one line that says which."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of the results file that is no report of a test."""
+
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a results file tells: what was judged, the properties of each case, the tests that failed, and the end."""
+
+    header: Mapping[str, Any] = field(default_factory=dict)
+    cases: List[Dict[str, Any]] = field(default_factory=list)
+    failed: List[str] = field(default_factory=list)
+    passed: int = 0
+    footer: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def complete(self) -> bool:
+        """Whether the run came to its end."""
+        return bool(self.footer)
+
+    @property
+    def green(self) -> bool:
+        """Whether it came to its end and nothing failed."""
+        return self.complete and not self.failed and self.footer.get("exitstatus") == 0
+
+
+def header(environment: Environment, version: str, tier: str) -> Line:
+    """The first line: what is judged, by which version of this project, and which cases."""
+    return Line({"$report_type": HEADER, "version": version, "tier": tier, "seeds": SEEDS, **asdict(environment)})
+
+
+def footer(exitstatus: int, collected: int) -> Line:
+    """The last line: how the run ended and how many tests it had."""
+    return Line({"$report_type": FOOTER, "exitstatus": int(exitstatus), "collected": collected})
+
+
+def read(path: Path) -> Results:
+    """Read a results file, the last line of which may be broken off. Raises ResultsError."""
+    found: Dict[str, Any] = {"cases": [], "failed": [], "passed": 0}
+    for line in _lines(path):
+        kind = line.get("$report_type")
+        if kind in (HEADER, FOOTER):
+            found["header" if kind == HEADER else "footer"] = line
+        elif kind == "TestReport" and line["outcome"] == "failed":
+            found["failed"].append(line["nodeid"])
+        if kind == "TestReport" and line["when"] == "call":
+            found["passed"] += line["outcome"] == "passed"
+            properties = dict(line["user_properties"])
+            found["cases"] += [properties] if "case" in properties else []
+    if "header" not in found:
+        raise ResultsError(f"{path}: has no header of this project; was it written by pytest --report-log?")
+    return Results(**found)
+
+
+def _lines(path: Path) -> Iterator[Dict[str, Any]]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ResultsError(f"{path}: cannot be read: {error}") from error
+    for number, line in enumerate(lines, 1):
+        try:
+            yield json.loads(line)
+        except ValueError as error:
+            if number < len(lines):
+                raise ResultsError(f"{path}, line {number}: is no JSON: {error}") from error
+
+
+def describe(results: Results) -> Iterator[str]:
+    """The end of the run, and whether there was one."""
+    yield f"{results.header['keras']} on {results.header['backend']}, tier {results.header['tier']}"
+    yield from summarize(results.cases)
+    yield f"{results.passed} passed, {len(results.failed)} failed"
+    if not results.complete:
+        yield "INCOMPLETE: the run did not come to its end"
+
+
+def main(arguments: List[str]) -> int:
+    try:
+        (path,) = arguments
+        results = read(Path(path))
+    except (ValueError, ResultsError) as error:
+        usage = "usage: python -m conformance.report.results FILE"
+        print(usage if isinstance(error, ValueError) else error, file=sys.stderr)  # noqa: T201
+        return 2
+    print(*describe(results), sep="\n")  # noqa: T201
+    return 0 if results.green else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

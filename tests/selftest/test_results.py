@@ -1,0 +1,75 @@
+"""The results file of a run: whole, broken off, or none."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from conformance.report.results import ResultsError, describe, main, read
+
+ROOT = Path(__file__).resolve().parents[2]
+CASES = "single-functional-B3-T5 or merge_sum"
+
+
+@pytest.fixture(scope="module", params=["0", "2"])
+def results_file(request, tmp_path_factory):
+    """The results of a few cases, by one process and by two."""
+    file = tmp_path_factory.mktemp("results") / "new" / "results.jsonl"
+    options = ["-q", "-p", "no:cacheprovider", "-n", request.param, f"--report-log={file}", "-k", CASES]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "pytest", "tests/conformance/test_models.py", *options]
+    run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+    return file
+
+
+def test_whole_run(results_file, capsys):
+    results = read(results_file)
+    assert results.green
+    assert results.header["tier"] == "default"
+    assert results.passed == len(results.cases) == results.footer["collected"] == 8
+    assert {case["verdict"] for case in results.cases} == {"conforms"}
+    assert main([str(results_file)]) == 0
+    assert "cases: 8 conforms; largest ratio" in capsys.readouterr().out
+
+
+def test_every_line_is_as_the_schema_says(results_file):
+    jsonschema = pytest.importorskip("jsonschema", reason="jsonschema is not installed")
+    schema = json.loads((ROOT / "docs" / "results.schema.json").read_text(encoding="utf-8"))
+    validator = jsonschema.Draft202012Validator(schema)
+    lines = [json.loads(line) for line in results_file.read_text(encoding="utf-8").splitlines()]
+    assert not [error.message for line in lines for error in validator.iter_errors(line)]
+    assert not validator.is_valid({"$report_type": "ConformanceHeader"})
+
+
+def test_run_that_was_killed_is_incomplete_and_not_green(results_file, tmp_path, capsys):
+    text = results_file.read_text(encoding="utf-8")
+    broken = tmp_path / "broken.jsonl"
+    broken.write_text(text[: len(text) // 2], encoding="utf-8")
+    results = read(broken)
+    assert 0 < results.passed < 8
+    assert not results.complete
+    assert list(describe(results))[-1] == "INCOMPLETE: the run did not come to its end"
+    assert main([str(broken)]) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "has no header of this project"),
+        ("{}\n{}\n", "has no header of this project"),
+        ("<html>\n{}\n", "line 1: is no JSON"),
+    ],
+)
+def test_file_that_is_none(text, says, tmp_path):
+    (tmp_path / "file").write_text(text, encoding="utf-8")
+    with pytest.raises(ResultsError, match=says):
+        read(tmp_path / "file")
+
+
+def test_absent_file_gets_one_line(tmp_path, capsys):
+    assert main([str(tmp_path / "absent")]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
