@@ -18,7 +18,7 @@ from conformance.divergences import Divergence, load_register
 from conformance.documented import Figures, load_documents
 from conformance.fixtures import FixtureError
 from conformance.judge import CONFORMS, KNOWN, UNSUPPORTED, Judgement, judge
-from conformance.report import reproduction, results
+from conformance.report import markdown, reproduction, results
 from conformance.report.terminal import headline, render, rerun_command, summarize
 from conformance.subject import FLAVOURS, Subject, SubjectError, load
 
@@ -35,6 +35,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--tier", default=DEFAULT_TIER, choices=TIERS, help=f"how many cases: {', '.join(TIERS)} [{DEFAULT_TIER}]"
     )
     group.addoption("--reproductions", metavar="FOLDER", help="write a program for each failing case there")
+    group.addoption("--summary-md", metavar="FILE", help="write verdicts, causes and failing tests as Markdown")
     group.addoption("--lstm", metavar="PACKAGE.MODULE:CLASS", help="a layer class to judge in place of Keras's LSTM")
 
 
@@ -45,7 +46,9 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.timeout_method = "thread"
     # The reference multiplies small matrices, where a second BLAS thread only spins. TensorFlow has no such BLAS.
     threadpool_limits(limits=1, user_api="blas")
-    folder = config.getoption("--reproductions")
+    summary, folder = config.getoption("--summary-md"), config.getoption("--reproductions")
+    if summary and Path(summary).is_dir():
+        raise pytest.UsageError(f"--summary-md {summary}: is a folder")
     if folder and Path(folder).exists() and not Path(folder).is_dir():
         raise pytest.UsageError(f"--reproductions {folder}: is not a folder")
     try:
@@ -105,9 +108,18 @@ def pytest_report_header(config: pytest.Config) -> List[str]:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     reports = [report for reports in terminalreporter.stats.values() for report in reports]
-    calls = [report for report in reports if getattr(report, "when", None) == "call"]
-    for line in summarize([dict(report.user_properties) for report in calls]):
+    calls = [dict(report.user_properties) for report in reports if getattr(report, "when", None) == "call"]
+    for line in summarize(calls):
         terminalreporter.write_line(line)
+    config = terminalreporter.config
+    if config.getoption("--summary-md"):
+        failed = [*terminalreporter.getreports("failed"), *terminalreporter.getreports("error")]
+        said = [(report.nodeid, dict(getattr(report, "user_properties", ())).get("message", "")) for report in failed]
+        cases = [properties for properties in calls if "verdict" in properties]
+        lines = markdown.render(config.stash[SUBJECT].environment, cases, said)
+        file = Path(config.getoption("--summary-md"))
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -78,22 +78,24 @@ def summarize(properties: Sequence[Mapping[str, Any]]) -> List[str]:
     if conforming:
         closest = max(conforming, key=lambda case: float(case["ratio"]))
         line += f"; largest ratio of a conforming case {closest['ratio']:.2f} ({closest['case']})"
-    return [*_causes([case for case in judged if case["verdict"] == DIVERGES]), line]
+    failing = [case for case in judged if case["verdict"] == DIVERGES]
+    return [f"cause of {_failing(count)}: {cause}, such as {such}" for count, cause, such in causes(failing)] + [line]
 
 
-def _causes(failing: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def causes(failing: Sequence[Mapping[str, Any]]) -> Iterator[Tuple[int, str, str]]:
     """Failing cases under what explains most of them, then under what explains most of the others, and so on.
 
-    The property "causes" has all explanations of a case, the faults of a pair joined by +.
+    How many, the cause in words or "unknown", and one of them. The property "causes" has all explanations of a case,
+    the faults of a pair joined by +.
     """
     while failing:
         counts = Counter(cause for case in failing for cause in _causes_of(case))
         if not counts:
-            yield f"cause unknown of {_failing(len(failing))}, such as {failing[0]['case']}"
+            yield len(failing), "unknown", failing[0]["case"]
             return
         cause, count = counts.most_common(1)[0]
         explained = [case for case in failing if cause in _causes_of(case)]
-        yield f"cause of {_failing(count)}: {in_words(cause.split('+'))}, such as {explained[0]['case']}"
+        yield count, in_words(cause.split("+")), explained[0]["case"]
         failing = [case for case in failing if case not in explained]
 
 

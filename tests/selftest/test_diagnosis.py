@@ -12,6 +12,7 @@ from conformance.data import draw
 from conformance.diagnosis import diagnose
 from conformance.expected import expected_outputs, returned
 from conformance.faults import FAULTS, applied, with_activation
+from conformance.report import markdown
 from conformance.report.terminal import summarize
 from reference_impl.rounding import round_to
 
@@ -81,5 +82,15 @@ def test_failing_cases_are_grouped_under_their_causes():
     lines = summarize(failing)
     assert lines[0] == f"cause of 3 failing cases: {FAULTS['bias_missing'].sentence} (bias_missing), such as case0"
     assert lines[1] == f"cause of 1 failing case: {FAULTS['bias_twice'].sentence} (bias_twice), such as case4"
-    assert lines[2] == "cause unknown of 1 failing case, such as case3"
+    assert lines[2] == "cause of 1 failing case: unknown, such as case3"
     assert lines[3] == "cases: 5 diverges"
+
+
+def test_markdown_escapes_what_it_shows(subject):
+    hostile = "x|<script>alert(1)</script>\n| [y](http://z)"
+    case = {"case": hostile, "verdict": "diverges", "ratio": 9.0, "causes": "bias_missing"}
+    text = "\n".join(markdown.render(subject.environment, [case], [(hostile, hostile)]))
+    assert "| diverges | 1 |" in text
+    assert "| 1 | the bias is not added (bias\\_missing) | x\\|" in text
+    assert "<script>" not in text.replace("\\<", "")
+    assert "](" not in text.replace("\\](", "")

@@ -60,10 +60,14 @@ def failing_run(subject, tmp_path):
 @pytest.mark.parametrize("workers", ["0", "2"])
 def test_failing_run(workers, failing_run, tmp_path):
     out, folder = tmp_path / "junit.xml", tmp_path / "programs"
-    printed = failing_run("Forgetful", "-n", workers, f"--junitxml={out}", f"--reproductions={folder}")
+    files = [f"--junitxml={out}", f"--reproductions={folder}", f"--summary-md={tmp_path / 'new' / 'summary.md'}"]
+    printed = failing_run("Forgetful", "-n", workers, *files)
     assert f"cause of 2 failing cases: {CAUSE}, such as single-functional-B3-T" in printed
     failures = [failure.get("message") for failure in xml.etree.ElementTree.parse(out).iter("failure")]
     assert failures == [f"diverges: {CAUSE}"] * 2
+    summary = (tmp_path / "new" / "summary.md").read_text(encoding="utf-8")
+    assert "| diverges | 2 |" in summary
+    assert summary.count("diverges: the bias is not added (bias\\_missing) |") == 2
     names = sorted(file.name for file in folder.iterdir())
     assert names == [f"single-functional-B3-T{sizes}-sequences_state.py" for sizes in ("20-D5-U8", "5-D2-U1")]
     assert all(f"script    {folder / name}" in printed for name in names)

@@ -55,6 +55,10 @@ def test_folder_for_reproductions_is_a_file(tmp_path):
     assert one_line(run(f"--reproductions={tmp_path / 'file'}")).endswith("file: is not a folder")
 
 
+def test_summary_is_a_folder(tmp_path):
+    assert one_line(run(f"--summary-md={tmp_path}")).endswith(f"{tmp_path}: is a folder")
+
+
 @pytest.mark.parametrize(
     ("flavour", "package", "install"),
     [
