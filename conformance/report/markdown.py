@@ -22,7 +22,8 @@ def render(
     """The lines: verdicts, causes, and failing tests. ``failed`` has the node id and the message of each of those."""
     yield f"## {escape(environment.lines[0])}"
     yield ""
-    yield from _table(("verdict", "cases"), Counter(case["verdict"] for case in cases).most_common())
+    if cases:
+        yield from _table(("verdict", "cases"), Counter(case["verdict"] for case in cases).most_common())
     failing = [case for case in cases if case["verdict"] == DIVERGES]
     if failing:
         yield from _table(
@@ -30,8 +31,7 @@ def render(
         )
     if failed:
         yield from _table(("failing test", "message"), failed[:MOST])
-    if len(failed) > MOST:
-        yield f"and {len(failed) - MOST} more"
+    yield f"{len(failed) or 'No'} failing tests" + (f", of which {MOST} are shown" if len(failed) > MOST else "")
 
 
 def escape(text: Any) -> str:

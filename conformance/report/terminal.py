@@ -11,10 +11,12 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, Iterator, List, Mapping, Sequence, Tuple
 
+from conformance.case import Case
 from conformance.compare import Comparison
 from conformance.diagnosis import in_words
 from conformance.expression import program, words
 from conformance.judge import CONFORMS, DIVERGES, Check, Judgement
+from reference_impl import Bidirectional
 
 #: Frames of the harness itself say nothing about a subject that raised.
 OURS = str(Path(__file__).resolve().parents[1])
@@ -138,9 +140,13 @@ def _body(judgement: Judgement, rerun: str, script: str) -> Iterator[str]:
             yield from _entry("differs", f"{check.question}: expected {check.expected}, actual {check.actual}")
     wrong = sorted((c for c in judgement.comparisons if not c.agrees), key=lambda c: -c.ratio)
     for comparison in wrong[:1]:
-        yield from _block("differs", [f"{_extent(comparison)}, ratio {comparison.ratio:.3g}", *_worst(comparison)])
+        yield from _block(
+            "differs", [f"{_extent(comparison)}, ratio {comparison.ratio:.3g}", *_worst(case, comparison)]
+        )
     for comparison in wrong[1:]:
-        yield from _block("differs", [f"{_extent(comparison)}, ratio {comparison.ratio:.3g}, {_first(comparison)}"])
+        yield from _block(
+            "differs", [f"{_extent(comparison)}, ratio {comparison.ratio:.3g}, {_first(case, comparison)}"]
+        )
     if script:
         yield _label("script") + script
     yield _label("rerun") + rerun
@@ -160,23 +166,29 @@ def _extent(comparison: Comparison) -> str:
     return f"{comparison.name}: {comparison.count} of {comparison.expected.size} elements"
 
 
-def _worst(comparison: Comparison) -> List[str]:
+def _worst(case: Case, comparison: Comparison) -> List[str]:
     worst = comparison.worst
     expected, actual = comparison.expected[worst], float(comparison.actual[worst])
     error, tolerance = comparison.error[worst], comparison.tolerance[worst]
     return [
-        f"  worst {_place(worst)}: expected {expected:.9g}, actual {actual:.9g},",
+        f"  worst {_place(case, comparison, worst)}: expected {expected:.9g}, actual {actual:.9g},",
         f"        error {error:.3g}, tolerance {tolerance:.3g}, ratio {comparison.ratio:.3g}",
-        f"  {_first(comparison)}",
+        f"  {_first(case, comparison)}",
     ]
 
 
-def _first(comparison: Comparison) -> str:
-    return f"first {_place(comparison.first)}"
+def _first(case: Case, comparison: Comparison) -> str:
+    return f"first {_place(case, comparison, comparison.first)}"
 
 
-def _place(index: Tuple[int, ...]) -> str:
-    return f"[{', '.join(f'{name} {i}' for name, i in zip(AXES[len(index)], index))}]"
+def _place(case: Case, comparison: Comparison, index: Tuple[int, ...]) -> str:
+    """Where an element is; a unit of a Bidirectional's joined output is one of the forward or of the backward half."""
+    *before, unit = AXES[len(index)]
+    *where, number = index
+    top, size = case.model.layers[-1], comparison.expected.shape[-1]
+    if isinstance(top, Bidirectional) and top.merge_mode == "concat" and comparison.name.startswith("output"):
+        unit, number = ("forward unit", number) if number < size // 2 else ("backward unit", number - size // 2)
+    return f"[{', '.join(f'{name} {i}' for name, i in zip((*before, unit), (*where, number)))}]"
 
 
 def _raised(error: Exception) -> List[str]:

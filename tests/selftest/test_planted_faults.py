@@ -9,6 +9,7 @@ import pytest
 
 from conformance import space
 from conformance.judge import judge
+from conformance.report.terminal import render
 from conformance.subject import Subject
 from reference_impl.rounding import round_to
 
@@ -382,3 +383,5 @@ def test_fault_planted_in_bidirectional_is_named(fault, subject, monkeypatch):
     judgement = judge(space.case(case_id), subject)
     assert judgement.raised is None, judgement.raised
     assert (fault,) in judgement.diagnosis.explanations
+    if fault == "backward_output_not_turned":
+        assert "first [batch row 0, time step 0, backward unit 0]" in render(judgement, "")
