@@ -182,6 +182,12 @@ GATE_ORDERS: Dict[str, Fault] = {
 }
 
 OF_CELLS: Dict[str, Fault] = {
+    # First, so that in pairs what else is wrong with a cell lies around them: they do not ask the step below.
+    "candidate_not_activated": Fault("the candidate has no activation", in_cells(activated(candidate=None))),
+    "candidate_activated_as_gate": Fault("the candidate has the gates' activation", in_cells(activated(candidate="σ"))),
+    "output_not_activated": Fault(
+        "the carry goes into the output without its activation", in_cells(activated(output=None))
+    ),
     **GATE_ORDERS,
     "kernel_transposed": Fault("each gate's kernel is transposed", in_the_kernel(of_each_gate(transposed))),
     "recurrent_kernel_transposed": Fault(
@@ -216,11 +222,6 @@ OF_CELLS: Dict[str, Fault] = {
     ),
     "activations_exchanged": Fault(
         "activation and recurrent_activation are exchanged", in_layers(activations_exchanged)
-    ),
-    "candidate_not_activated": Fault("the candidate has no activation", in_cells(activated(candidate=None))),
-    "candidate_activated_as_gate": Fault("the candidate has the gates' activation", in_cells(activated(candidate="σ"))),
-    "output_not_activated": Fault(
-        "the carry goes into the output without its activation", in_cells(activated(output=None))
     ),
     "sparsemax_of_summed_sums": Fault(
         "sparsemax takes its threshold from the sum of all cumulative sums in the support",

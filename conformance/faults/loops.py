@@ -8,6 +8,7 @@ from typing import Any, Callable, Dict, Sequence, Tuple
 import numpy as np
 
 from conformance.case import Case
+from conformance.data import Data
 from conformance.faults.fault import AroundRun, Fault, Running, in_loops
 from reference_impl import RNN, Layer
 from reference_impl.layer import NOTHING, Arrays, Given, Run
@@ -38,13 +39,13 @@ def with_arguments(change: Callable[[RNN], Dict[str, Any]]) -> AroundRun:
     return lambda run, rnn, x, weights, given: run(replace(rnn, **change(rnn)), x, weights, given)
 
 
-def with_states(change: Callable[[Arrays], Arrays]) -> AroundRun:
-    """A loop that starts from other states than it is given."""
+def with_initial_states(change: Callable[[Arrays], Arrays]) -> Callable[[Case, Data], Data]:
+    """Initial states other than those given."""
 
-    def around(run: Running, rnn: RNN, x: Array, weights: Weights, given: Given) -> Run:
-        return run(rnn, x, weights, given._replace(states=change(given.states)))
+    def changed(case: Case, data: Data) -> Data:
+        return replace(data, calls=tuple(replace(call, states=change(tuple(call.states))) for call in data.calls))
 
-    return around
+    return changed
 
 
 def returning_states(change: Callable[[Arrays], Arrays]) -> AroundRun:
@@ -62,7 +63,9 @@ def returning(change: Callable[[RNN, Array, Given], Array]) -> AroundRun:
 
     def around(run: Running, rnn: RNN, x: Array, weights: Weights, given: Given) -> Run:
         done = run(rnn, x, weights, given)
-        outputs = run(replace(rnn, return_sequences=True), x, weights, given).outputs[0]
+        zero = rnn.zero_output_for_mask and rnn.return_sequences  # of no use without
+        every = replace(rnn, return_sequences=True, zero_output_for_mask=zero)
+        outputs = run(every, x, weights, given).outputs[0]
         return done._replace(outputs=(change(rnn, outputs, given), *done.outputs[1:]))
 
     return around
@@ -83,10 +86,10 @@ def _exchanged(states: Arrays) -> Arrays:
     return tuple(states[number ^ 1] for number in range(len(states)))
 
 
-def _without(which: int) -> Callable[[Arrays], Arrays]:
-    """Zeros for h (0) or c (1) of each cell."""
+def _without(*which: int) -> Callable[[Arrays], Arrays]:
+    """Zeros for h (0), c (1) or both of each cell."""
     return lambda states: tuple(
-        np.zeros_like(state) if number % 2 == which else state for number, state in enumerate(states)
+        np.zeros_like(state) if number % 2 in which else state for number, state in enumerate(states)
     )
 
 
@@ -253,11 +256,11 @@ OF_LOOPS: Dict[str, Fault] = {
         "each step returns the output of the step before",
         in_loops(returning(lambda rnn, outputs, given: _last_or_all(rnn, _late(outputs)))),
     ),
-    "h_c_exchanged_given": Fault("the initial states h and c are exchanged", in_loops(with_states(_exchanged))),
+    "h_c_exchanged_given": Fault("the initial states h and c are exchanged", of_data=with_initial_states(_exchanged)),
     "h_c_exchanged_returned": Fault(
         "the returned states h and c are exchanged", in_loops(returning_states(_exchanged))
     ),
-    "h0_ignored": Fault("h starts from zero and not from h0", in_loops(with_states(_without(0)))),
-    "c0_ignored": Fault("c starts from zero and not from c0", in_loops(with_states(_without(1)))),
-    "initial_state_ignored": Fault("the initial states are ignored", in_loops(with_states(lambda states: ()))),
+    "h0_ignored": Fault("h starts from zero and not from h0", of_data=with_initial_states(_without(0))),
+    "c0_ignored": Fault("c starts from zero and not from c0", of_data=with_initial_states(_without(1))),
+    "initial_state_ignored": Fault("the initial states are ignored", of_data=with_initial_states(_without(0, 1))),
 }

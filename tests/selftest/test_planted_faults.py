@@ -280,6 +280,7 @@ def test_planted_fault_is_named(fault, diagnosed):
 PAIRS = (
     ("gates_ifoc", "mask_ignored"),
     ("gates_iofc", "h_c_exchanged_given"),
+    ("gates_ifoc", "candidate_not_activated"),
     ("bias_missing", "mask_late"),
     ("bias_twice", "h0_ignored"),
     ("kernel_rows_reversed", "go_backwards_always"),
