@@ -114,12 +114,19 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     config = terminalreporter.config
     if config.getoption("--summary-md"):
         failed = [*terminalreporter.getreports("failed"), *terminalreporter.getreports("error")]
-        said = [(report.nodeid, dict(getattr(report, "user_properties", ())).get("message", "")) for report in failed]
+        said = [(report.nodeid, _said(report)) for report in failed]
         cases = [properties for properties in calls if "verdict" in properties]
         lines = markdown.render(config.stash[SUBJECT].environment, cases, said)
         file = Path(config.getoption("--summary-md"))
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _said(report: pytest.TestReport) -> str:
+    """What a failing test says, in a line."""
+    message = dict(getattr(report, "user_properties", ())).get("message")
+    crash = getattr(report.longrepr, "reprcrash", None)
+    return str(message or (crash and crash.message) or report.longreprtext.strip() or " ").splitlines()[0]
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -178,7 +185,8 @@ def hold(
         if judgement.verdict != CONFORMS:
             record_property("message", headline(judgement))
             folder = request.config.getoption("--reproductions")
-            script = str(reproduction.write(Path(folder), judgement.case, subject)) if folder else ""
+            shows = judgement.diagnosis or judgement.raised  # a training program's case is not the program
+            script = str(reproduction.write(Path(folder), judgement.case, subject)) if folder and shows else ""
             rerun = rerun_command(request.node.nodeid, _options(request.config))
             pytest.fail(render(judgement, rerun, script), pytrace=False)
 

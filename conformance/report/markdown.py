@@ -10,7 +10,7 @@ from conformance.observation import Environment
 from conformance.report.terminal import causes
 
 #: What Markdown or HTML would take for its own.
-ESCAPED = str.maketrans({char: f"\\{char}" for char in "\\`*_[]<>|#~"})
+ESCAPED = str.maketrans({char: f"\\{char}" for char in "\\`*_[]<>|#~&"})
 
 #: A summary page shows a megabyte; these are far less.
 MOST = 200

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import textwrap
 from pathlib import Path
@@ -13,6 +14,7 @@ from conformance.case import Case, layers_within
 from conformance.data import Data, draw, state_shapes
 from conformance.expected import expected_outputs
 from conformance.expression import calls, input_expression, layer_expression, names, words
+from conformance.report.terminal import SETTINGS
 from conformance.subject import Subject
 from conformance.subject.build import input_arrays
 from conformance.subject.modes import ROWS, jit_argument
@@ -49,7 +51,8 @@ PROGRAM = '''\
 Judged was {subject}.
 Where Keras departs from what is expected, this ends in an AssertionError or in Keras's own exception.
 """
-import numpy
+import os
+{settings}import numpy
 import tensorflow
 {imports}
 
@@ -67,6 +70,7 @@ for layer in layers:
 outputs = []
 for number, inputs in enumerate(calls):
 {reset}    outputs += tensorflow.nest.flatten({run})
+assert len(outputs) == len(expected), f"{{len(outputs)}} arrays, expected {{len(expected)}}"
 for actual, (value, tolerance) in zip(outputs, expected):
     actual = numpy.asarray(actual).astype("float64")
     assert actual.shape == value.shape, f"shape {{actual.shape}}, expected {{value.shape}}"
@@ -100,6 +104,7 @@ def reproduction(case: Case, subject: Subject) -> str:
         id=case.id,
         words=textwrap.fill(words(case), 120),
         subject=subject.environment.lines[0],
+        settings="".join(f"os.environ.setdefault({name!r}, {os.environ[name]!r})\n" for name in _settings()),
         imports="\n".join(_imports(case, subject.flavour, subject.environment.layer)),
         model=_with_policies("\n".join(_model(case)), subject),
         weights=", ".join(map(_numbers, data.weights)),
@@ -110,9 +115,14 @@ def reproduction(case: Case, subject: Subject) -> str:
             rows=case.batch if case.stateful else ROWS,
             elements="(tuple(inputs),)" if _many(case) else "inputs",
             tensors="tensorflow.nest.map_structure(tensorflow.constant, inputs)",
-            jit=jit_argument(subject.tensorflow),
+            jit=jit_argument(subject.tensorflow) if case.mode == "compiled" else "",
         ),
     )
+
+
+def _settings() -> List[str]:
+    """Names of the environment's variables that decide what Keras computes."""
+    return [name for name in SETTINGS if name in os.environ and name != "PYTHONPATH"]
 
 
 def _imports(case: Case, flavour: str, lstm: str) -> List[str]:

@@ -14,12 +14,15 @@ import json
 import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Mapping
+from typing import Any, Dict, FrozenSet, Iterator, List, Mapping, Sequence
 
 from conformance.observation import Environment
 from conformance.report.terminal import summarize
 
 HEADER, FOOTER = "ConformanceHeader", "ConformanceFooter"
+
+#: pytest's exit statuses of a run that was not stopped: all passed, or some tests failed.
+ENDS = (0, 1)
 
 #: How the data of a case are drawn; a change of it would make results incomparable.
 SEEDS = "the first 32 bits of sha256(case id), for numpy.random.RandomState"
@@ -40,49 +43,61 @@ class Line:
 class Results:
     """What a results file tells: what was judged, the properties of each case, the tests that failed, and the end."""
 
-    header: Mapping[str, Any] = field(default_factory=dict)
-    cases: List[Dict[str, Any]] = field(default_factory=list)
-    failed: List[str] = field(default_factory=list)
-    passed: int = 0
+    header: Mapping[str, Any]
+    cases: Sequence[Mapping[str, Any]]
+    run: FrozenSet[str]
+    passed: FrozenSet[str]
+    failed: FrozenSet[str]
     footer: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def complete(self) -> bool:
-        """Whether the run came to its end."""
-        return bool(self.footer)
+        """Whether the run came to its end and every test was run."""
+        return bool(self.footer) and len(self.run) >= self.footer["collected"] and self.footer["exitstatus"] in ENDS
 
     @property
     def green(self) -> bool:
         """Whether it came to its end and nothing failed."""
-        return self.complete and not self.failed and self.footer.get("exitstatus") == 0
+        return self.complete and self.footer["exitstatus"] == 0 and not self.failed
 
 
 def header(environment: Environment, version: str, tier: str) -> Line:
-    """The first line: what is judged, by which version of this project, and which cases."""
+    """The header: what is judged, by which version of this project, and which cases."""
     return Line({"$report_type": HEADER, "version": version, "tier": tier, "seeds": SEEDS, **asdict(environment)})
 
 
 def footer(exitstatus: int, collected: int) -> Line:
-    """The last line: how the run ended and how many tests it had."""
+    """The footer: how the run ended and how many tests it had."""
     return Line({"$report_type": FOOTER, "exitstatus": int(exitstatus), "collected": collected})
 
 
 def read(path: Path) -> Results:
     """Read a results file, the last line of which may be broken off. Raises ResultsError."""
-    found: Dict[str, Any] = {"cases": [], "failed": [], "passed": 0}
-    for line in _lines(path):
-        kind = line.get("$report_type")
-        if kind in (HEADER, FOOTER):
-            found["header" if kind == HEADER else "footer"] = line
-        elif kind == "TestReport" and line["outcome"] == "failed":
-            found["failed"].append(line["nodeid"])
-        if kind == "TestReport" and line["when"] == "call":
-            found["passed"] += line["outcome"] == "passed"
-            properties = dict(line["user_properties"])
-            found["cases"] += [properties] if "case" in properties else []
-    if "header" not in found:
-        raise ResultsError(f"{path}: has no header of this project; was it written by pytest --report-log?")
-    return Results(**found)
+    lines = list(_lines(path))
+    try:
+        return _results(lines)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ResultsError(f"{path}: a line is not as docs/results.schema.json says: {error!r}") from error
+    except StopIteration:
+        raise ResultsError(f"{path}: has no header of this project; was it written by pytest --report-log?") from None
+
+
+def _results(lines: Sequence[Mapping[str, Any]]) -> Results:
+    header = next(line for line in lines if line.get("$report_type") == HEADER)
+    reports = [line for line in lines if line.get("$report_type") == "TestReport"]
+    calls = [report for report in reports if report["when"] == "call"]
+    properties = [dict(report["user_properties"]) for report in calls]
+    collecting = [line for line in lines if line.get("$report_type") == "CollectReport"]
+    return Results(
+        header={name: str(header[name]) for name in ("keras", "backend", "tier")},
+        cases=[
+            {"case": own["case"], "verdict": own["verdict"], "ratio": 0.0, **own} for own in properties if "case" in own
+        ],
+        run=frozenset(report["nodeid"] for report in reports),
+        passed=frozenset(report["nodeid"] for report in calls if report["outcome"] == "passed"),
+        failed=frozenset(report["nodeid"] for report in (*reports, *collecting) if report["outcome"] == "failed"),
+        footer=next((line for line in lines if line.get("$report_type") == FOOTER), {}),
+    )
 
 
 def _lines(path: Path) -> Iterator[Dict[str, Any]]:
@@ -92,19 +107,23 @@ def _lines(path: Path) -> Iterator[Dict[str, Any]]:
         raise ResultsError(f"{path}: cannot be read: {error}") from error
     for number, line in enumerate(lines, 1):
         try:
-            yield json.loads(line)
+            data = json.loads(line)
         except ValueError as error:
             if number < len(lines):
                 raise ResultsError(f"{path}, line {number}: is no JSON: {error}") from error
+            return
+        if not isinstance(data, dict):
+            raise ResultsError(f"{path}, line {number}: is no object")
+        yield data
 
 
 def describe(results: Results) -> Iterator[str]:
     """The end of the run, and whether there was one."""
     yield f"{results.header['keras']} on {results.header['backend']}, tier {results.header['tier']}"
     yield from summarize(results.cases)
-    yield f"{results.passed} passed, {len(results.failed)} failed"
+    yield f"{len(results.passed)} passed, {len(results.failed)} failed"
     if not results.complete:
-        yield "INCOMPLETE: the run did not come to its end"
+        yield f"INCOMPLETE: {len(results.run)} of {results.footer.get('collected', 'the')} tests were run to the end"
 
 
 def main(arguments: List[str]) -> int:

@@ -24,6 +24,12 @@ OURS = str(Path(__file__).resolve().parents[1])
 #: Keras 3 sets parts of its messages in bold.
 COLOURS = re.compile("\x1b\\[[0-9;]*m")
 
+#: Between what is wrong and by how much.
+RATIO = "; worst ratio "
+
+#: How many wrong tensors a report describes.
+SHOWN = 4
+
 WIDTH = 100
 LABEL = 10
 
@@ -87,22 +93,21 @@ def summarize(properties: Sequence[Mapping[str, Any]]) -> List[str]:
 def causes(failing: Sequence[Mapping[str, Any]]) -> Iterator[Tuple[int, str, str]]:
     """Failing cases under what explains most of them, then under what explains most of the others, and so on.
 
-    How many, the cause in words or "unknown", and one of them. The property "causes" has all explanations of a case,
-    the faults of a pair joined by +.
+    How many, the cause in words, and one of them; where no cause is known, what is wrong. The property "causes" has all
+    explanations of a case, the faults of a pair joined by +.
     """
     while failing:
         counts = Counter(cause for case in failing for cause in _causes_of(case))
-        if not counts:
-            yield len(failing), "unknown", failing[0]["case"]
-            return
-        cause, count = counts.most_common(1)[0]
+        cause, count = max(counts.items(), key=lambda item: (" " not in item[0], item[1]))
         explained = [case for case in failing if cause in _causes_of(case)]
-        yield count, in_words(cause.split("+")), explained[0]["case"]
+        unknown = " " in cause
+        yield count, f"unknown, {cause}" if unknown else in_words(cause.split("+")), explained[0]["case"]
         failing = [case for case in failing if case not in explained]
 
 
 def _causes_of(case: Mapping[str, Any]) -> List[str]:
-    return str(case.get("causes", "")).split()
+    """The names of all that explains a case, or what is wrong with it: "wrong output, h", "raised ValueError"."""
+    return str(case.get("causes", "")).split() or [str(case.get("message", "no message")).partition(RATIO)[0]]
 
 
 def _failing(count: int) -> str:
@@ -118,7 +123,7 @@ def _headline(judgement: Judgement) -> str:
         wrong = [check.question for check in judgement.checks if not check.agrees]
         wrong += [comparison.name for comparison in judgement.comparisons if not comparison.agrees]
         reason = f"wrong {', '.join(wrong)}"
-        reason += f"; worst ratio {judgement.ratio:.3g}" if judgement.ratio > 1.0 else ""
+        reason += f"{RATIO}{judgement.ratio:.3g}" if judgement.ratio > 1.0 else ""
     return f"{judgement.verdict}: {reason}"
 
 

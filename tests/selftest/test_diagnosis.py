@@ -105,12 +105,19 @@ CAUSES = ("bias_missing bias_twice", "bias_missing", "bias_missing", "", "bias_t
 
 def test_failing_cases_are_grouped_under_their_causes():
     failing = [
-        {"case": f"case{n}", "verdict": "diverges", "ratio": 9.0, "causes": causes} for n, causes in enumerate(CAUSES)
+        {
+            "case": f"case{n}",
+            "verdict": "diverges",
+            "ratio": 9.0,
+            "causes": causes,
+            "message": "diverges: raised ValueError",
+        }
+        for n, causes in enumerate(CAUSES)
     ]
     lines = summarize(failing)
     assert lines[0] == f"cause of 3 failing cases: {FAULTS['bias_missing'].sentence} (bias_missing), such as case0"
     assert lines[1] == f"cause of 1 failing case: {FAULTS['bias_twice'].sentence} (bias_twice), such as case4"
-    assert lines[2] == "cause of 1 failing case: unknown, such as case3"
+    assert lines[2] == "cause of 1 failing case: unknown, diverges: raised ValueError, such as case3"
     assert lines[3] == "cases: 5 diverges"
 
 

@@ -30,7 +30,7 @@ def test_whole_run(results_file, capsys):
     results = read(results_file)
     assert results.green
     assert results.header["tier"] == "default"
-    assert results.passed == len(results.cases) == results.footer["collected"] == 8
+    assert len(results.passed) == len(results.cases) == results.footer["collected"] == 8
     assert {case["verdict"] for case in results.cases} == {"conforms"}
     assert main([str(results_file)]) == 0
     assert "cases: 8 conforms; largest ratio" in capsys.readouterr().out
@@ -50,9 +50,9 @@ def test_run_that_was_killed_is_incomplete_and_not_green(results_file, tmp_path,
     broken = tmp_path / "broken.jsonl"
     broken.write_text(text[: len(text) // 2], encoding="utf-8")
     results = read(broken)
-    assert 0 < results.passed < 8
+    assert 0 < len(results.passed) < 8
     assert not results.complete
-    assert list(describe(results))[-1] == "INCOMPLETE: the run did not come to its end"
+    assert list(describe(results))[-1].startswith("INCOMPLETE: ")
     assert main([str(broken)]) == 1
 
 
@@ -62,6 +62,8 @@ def test_run_that_was_killed_is_incomplete_and_not_green(results_file, tmp_path,
         ("", "has no header of this project"),
         ("{}\n{}\n", "has no header of this project"),
         ("<html>\n{}\n", "line 1: is no JSON"),
+        ("[1]\n{}\n", "line 1: is no object"),
+        ('{"$report_type": "ConformanceHeader"}\n', "is not as docs/results.schema.json says: KeyError"),
     ],
 )
 def test_file_that_is_none(text, says, tmp_path):
@@ -73,3 +75,22 @@ def test_file_that_is_none(text, says, tmp_path):
 def test_absent_file_gets_one_line(tmp_path, capsys):
     assert main([str(tmp_path / "absent")]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_run_that_was_stopped_is_incomplete(results_file, tmp_path):
+    """As by -x or Ctrl-C: there is a footer, but tests are missing."""
+    lines = results_file.read_text(encoding="utf-8").splitlines()
+    kept = [line for line in lines if "TestReport" not in line or "T5-D2-U1-last" in line]
+    stopped = tmp_path / "stopped.jsonl"
+    stopped.write_text("\n".join(kept) + "\n", encoding="utf-8")
+    assert read(stopped).footer["exitstatus"] == 0
+    assert not read(stopped).green
+
+
+def test_faults_of_another_version_are_left_as_they_are(results_file, tmp_path):
+    text = results_file.read_text(encoding="utf-8").replace(
+        '["verdict", "conforms"]', '["verdict", "diverges"], ["causes", "renamed"]'
+    )
+    other = tmp_path / "other.jsonl"
+    other.write_text(text, encoding="utf-8")
+    assert "cause of 8 failing cases: (renamed), such as" in " ".join(describe(read(other)))
