@@ -15,9 +15,7 @@ from conformance.data import Data, draw, state_shapes
 from conformance.expected import expected_outputs
 from conformance.expression import calls, input_expression, layer_expression, names, words
 from conformance.report.terminal import SETTINGS
-from conformance.subject import Subject
-from conformance.subject.build import input_arrays
-from conformance.subject.modes import ROWS, jit_argument
+from conformance.subject import ROWS, Subject, input_arrays, jit_argument
 from reference_impl import StackedRNNCells
 from reference_impl.types import Array
 

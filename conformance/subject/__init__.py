@@ -1,7 +1,18 @@
 """The subject: the Keras being judged. Only this package imports Keras or TensorFlow and knows that versions differ."""
 
 from conformance.subject.adapter import Subject
+from conformance.subject.build import input_arrays
 from conformance.subject.load import FLAVOURS, SubjectError, load
+from conformance.subject.modes import ROWS, jit_argument
 from conformance.subject.summary import UnreadableSummaryError
 
-__all__ = ["FLAVOURS", "Subject", "SubjectError", "UnreadableSummaryError", "load"]
+__all__ = [
+    "FLAVOURS",
+    "ROWS",
+    "Subject",
+    "SubjectError",
+    "UnreadableSummaryError",
+    "input_arrays",
+    "jit_argument",
+    "load",
+]
