@@ -10,7 +10,7 @@ from dataclasses import replace
 from itertools import product
 from typing import Any, Callable, Dict, Iterator, Optional, Tuple
 
-from conformance.case import Case
+from conformance.case import MODES, Case
 from reference_impl import LSTM, Bidirectional, Dense, Layer, Model, TimeDistributed
 from reference_impl.activations import FUNCTIONS
 from reference_impl.wrappers import MERGE_MODES
@@ -101,6 +101,16 @@ def options() -> Iterator[Case]:
     for mode, returns in product(MERGE_MODES, RETURNS):
         layer = Bidirectional(LSTM(SMALL[3], **RETURNS[returns]), merge_mode=mode)
         yield _named("bidirectional", f"merge_{mode}-{returns}", _case(SMALL, (layer,)))
+
+
+def modes() -> Iterator[Case]:
+    """Stacks, of layers and on a Bidirectional, in the modes in which the option space does not run them."""
+    top = LSTM(SMALL[3], return_sequences=True, return_state=True)
+    below = Bidirectional(LSTM(SMALL[3] + 1, return_sequences=True))
+    for mode in (mode for mode in MODES if mode not in ("call", "predict_on_batch")):
+        yield _named("bidirectional_below", mode, _case(SMALL, (below, top), mode=mode))
+        if mode != "predict":  # one of the options
+            yield _named("stack2", mode, _case(SMALL, KINDS["stack2"](top), mode=mode))
 
 
 def heads() -> Iterator[Case]:

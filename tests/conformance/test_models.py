@@ -30,6 +30,11 @@ def test_option(case, conforms):
     conforms(case)
 
 
+@each(catalogue.modes())
+def test_mode(case, conforms):
+    conforms(case)
+
+
 @each(catalogue.heads())
 def test_head(case, conforms):
     conforms(case)

@@ -20,6 +20,7 @@ TESTS = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests" / "
 CASES = [
     *(case for kind in catalogue.KINDS for case in catalogue.grid(kind)),
     *catalogue.options(),
+    *catalogue.modes(),
     *catalogue.heads(),
     *(example.case for document in load_documents() for example in document.example),
     *map(space.case, frozen_ids("default")),
