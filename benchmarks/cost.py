@@ -38,13 +38,13 @@ def bare() -> None:
     from conformance.data import draw
     from conformance.documented import load_documents
     from conformance.subject import load
-    from conformance.training import windows
+    from conformance.training import EPOCHS, windows
     from reference_impl import Model
 
     subject = load("tensorflow.keras")
     documents = load_documents()
     cases = [case for kind in catalogue.KINDS for case in catalogue.grid(kind)]
-    cases += [*catalogue.options(), *catalogue.heads()]
+    cases += [*catalogue.options(), *catalogue.modes(), *catalogue.heads()]
     cases += [example.case for document in documents for example in document.example]
     cases += map(space.case, frozen_ids("default"))
     for case in cases:
@@ -59,7 +59,7 @@ def bare() -> None:
         case = Case(program.id, Model(program.layers), *x.shape, api="input_shape", mode="predict")
         model = subject.build(case).model
         model.compile(optimizer=program.optimizer, loss=program.loss)
-        model.fit(x, y, epochs=program.epochs, batch_size=program.batch_size, shuffle=False, verbose=0)
+        model.fit(x, y, epochs=EPOCHS, batch_size=program.batch_size, shuffle=False, verbose=0)
         model.predict(x, verbose=0)
 
 

@@ -21,6 +21,9 @@ from reference_impl.types import Array
 
 DTYPE = "float32"
 
+#: For how many epochs the default tier trains; the full one trains for as many as the document.
+EPOCHS = 2
+
 #: Of the predictions, those of every 16th window are compared.
 EVERY = 16
 

@@ -7,7 +7,7 @@ import pytest
 
 from conformance.data import draw
 from conformance.documented import load_documents
-from conformance.training import judge_training
+from conformance.training import EPOCHS, judge_training
 from reference_impl import gate_slice
 
 DOCUMENTS = load_documents()
@@ -46,5 +46,5 @@ def test_training(program, subject, hold, pytestconfig):
 
     The full tier trains for as many epochs as the document, the default one for two.
     """
-    epochs = program.epochs if pytestconfig.getoption("--tier") == "full" else 2
+    epochs = program.epochs if pytestconfig.getoption("--tier") == "full" else EPOCHS
     hold(judge_training(replace(program, epochs=epochs), subject))
