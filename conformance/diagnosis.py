@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import combinations
-from typing import List, Sequence, Tuple
+from typing import Dict, List, Mapping, Sequence, Tuple
 
 import numpy as np
 
@@ -20,8 +20,11 @@ from reference_impl.types import Array
 #: How far from a fault's exact numbers, in tolerances, an observation may lie to be looked at closer.
 NEAR = 1000.0
 
+#: How many of the nearest are looked at closer; in half precision many lie near.
+MOST = 12
+
 #: Pairs of faults are tried as long as they take no more steps of cells than this, which is about half a second.
-STEPS_FOR_PAIRS = 8_000
+STEPS_FOR_PAIRS = 7_000
 
 #: How many times closer to a fault's numbers than to the right ones an observation is that has the fault. In half
 #: precision, where a fault may make a difference of two tolerances, mere rounding would be named else.
@@ -74,22 +77,50 @@ def diagnose(case: Case, data: Data, outputs: Sequence[Array]) -> Diagnosis:
 def _diagnosed(case: Case, data: Data, outputs: Sequence[Array]) -> Diagnosis:
     if not any((np.isfinite(output) & (output != 0)).any() for output in outputs):
         return Diagnosis((), 0)
-    right = list(expected_outputs(case, data).values())
-    limit = min(1.0, _ratio(right, outputs) / CLOSER)
-    told: List[str] = []
-    single: List[Names] = []
-    for name in FAULTS:
-        numbers = returned(*applied([name], case, data))
-        if _ratio(right, numbers) > 1.0:
-            told.append(name)
-            if _near(numbers, outputs, right, case) and _equals((name,), case, data, outputs, limit):
-                single.append((name,))
-    if single:
-        return Diagnosis(tuple(single), len(FAULTS))
-    pairs = _pairs(told, case)
-    near = [names for names in pairs if _near(returned(*applied(names, case, data)), outputs, right, case)]
-    explaining = [names for names in near if _equals(names, case, data, outputs, limit)]
-    return Diagnosis(tuple(explaining), len(FAULTS) + len(pairs))
+    search = Search(case, data, outputs, list(expected_outputs(case, data).values()))
+    single: Dict[Names, List[Array]] = {
+        (name,): search.numbers((name,)) for name, fault in FAULTS.items() if fault.where(case)
+    }
+    told = {names: numbers for names, numbers in single.items() if _ratio(search.right, numbers) > 1.0}
+    explanations = search.explanations(told)
+    if explanations:
+        return Diagnosis(explanations, len(single))
+    pairs = {names: search.numbers(names) for names in _pairs([name for (name,) in told], case)}
+    return Diagnosis(search.explanations(pairs), len(single) + len(pairs))
+
+
+@dataclass(frozen=True)
+class Search:
+    """The numbers that a subject returned for a case and the right ones, for those of faults to be held to."""
+
+    case: Case
+    data: Data
+    outputs: Sequence[Array]
+    right: Sequence[Estimate]
+
+    def numbers(self, names: Names) -> List[Array]:
+        """What the reference with these faults returns, exactly."""
+        return returned(*applied(names, self.case, self.data))
+
+    def explanations(self, candidates: Mapping[Names, Sequence[Array]]) -> Tuple[Names, ...]:
+        """Of faults and their numbers, the closest that return those of the subject."""
+        limit = min(1.0, _ratio(self.right, self.outputs) / CLOSER)
+        distances = {names: self._distance(numbers) for names, numbers in candidates.items()}
+        near = sorted((names for names in distances if distances[names] <= NEAR), key=distances.__getitem__)
+        return tuple(names for names in near[:MOST] if self._ratio_to(names) <= limit)
+
+    def _ratio_to(self, names: Names) -> float:
+        """How far the subject is from faults, in the tolerances of their own numbers."""
+        return _ratio(list(expected_outputs(*applied(names, self.case, self.data)).values()), self.outputs)
+
+    def _distance(self, numbers: Sequence[Array]) -> float:
+        """About how many tolerances exact numbers are from those of the subject."""
+        if [one.shape for one in numbers] != [one.shape for one in self.outputs]:
+            return np.inf
+        unit_roundoff = FORMATS[self.case.compute_dtype].unit_roundoff
+        scales = [max(_largest(one.tolerance), unit_roundoff * _largest(own)) for one, own in zip(self.right, numbers)]
+        errors = [_largest(np.abs(actual - own)) for own, actual in zip(numbers, self.outputs)]
+        return max((error / scale for error, scale in zip(errors, scales) if error), default=0.0)
 
 
 def _pairs(names: Sequence[str], case: Case) -> List[Names]:
@@ -107,24 +138,10 @@ def _cells(layer: Layer) -> int:
     return cells * (SEQUENCES if isinstance(layer, TimeDistributed) else 1)
 
 
-def _near(numbers: Sequence[Array], outputs: Sequence[Array], right: Sequence[Estimate], case: Case) -> bool:
-    """Whether a fault's exact numbers may be those of the outputs, so that a closer look is worth its time."""
-    if [one.shape for one in numbers] != [one.shape for one in outputs]:
-        return False
-    unit_roundoff = FORMATS[case.compute_dtype].unit_roundoff
-    scales = [max(_largest(one.tolerance), unit_roundoff * _largest(own)) for one, own in zip(right, numbers)]
-    errors = [_largest(np.abs(actual - own)) for own, actual in zip(numbers, outputs)]
-    return all(error <= NEAR * scale for error, scale in zip(errors, scales))
-
-
 def _largest(numbers: Array) -> float:
     """The largest finite magnitude; what is infinite or NaN is for the comparison itself."""
     finite = np.abs(numbers[np.isfinite(numbers)])
     return float(finite.max()) if finite.size else 0.0
-
-
-def _equals(names: Names, case: Case, data: Data, outputs: Sequence[Array], limit: float) -> bool:
-    return _ratio(list(expected_outputs(*applied(names, case, data)).values()), outputs) <= limit
 
 
 def _ratio(expected: Sequence[Estimate], outputs: Sequence[Array]) -> float:

@@ -57,9 +57,9 @@ class RNN(Layer):
         outputs, states = scan(step, x, states, given.mask, self.go_backwards, zero)
         output = outputs if self.return_sequences else outputs[:, -1]
         returned = (output, *states) if self.return_state else (output,)
-        return Run(returned, states, self._handed_on(given.mask))
+        return Run(returned, states, self.handed_on(given.mask))
 
-    def _handed_on(self, mask: Optional[Array]) -> Optional[Array]:
+    def handed_on(self, mask: Optional[Array]) -> Optional[Array]:
         """The mask of the outputs; a single one has none."""
         if mask is None or not self.return_sequences:
             return None

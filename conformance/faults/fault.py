@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 from functools import partial
-from typing import Any, Callable, Dict, Sequence, Tuple
+from typing import Any, Callable, Dict, Mapping, Sequence, Tuple
 
 from conformance.case import Case, map_layers
 from conformance.data import Data
@@ -32,13 +32,33 @@ def _same_data(case: Case, data: Data) -> Data:
     return data
 
 
+def everywhere(case: Case) -> bool:
+    return True
+
+
 @dataclass(frozen=True)
 class Fault:
-    """A wrong LSTM: what it does, in a sentence, and how a case or its data look to a subject that has it."""
+    """A wrong LSTM: what it does, in a sentence, and how a case or its data look to a subject that has it.
+
+    ``where`` are the cases in which it may make a difference; in others it need not be tried.
+    """
 
     sentence: str
     of_case: ChangeOfCase = _same_case
     of_data: Callable[[Case, Data], Data] = _same_data
+    where: Callable[[Case], bool] = everywhere
+
+
+def only(where: Callable[[Case], bool], faults: Mapping[str, Fault]) -> Dict[str, Fault]:
+    """Faults that make a difference in some cases only."""
+    return {name: replace(fault, where=where) for name, fault in faults.items()}
+
+
+def around_all(base: Any, arounds: Sequence[Any]) -> Any:
+    """A method with others around it, the last of them outermost."""
+    for around in arounds:
+        base = partial(around, base)
+    return base
 
 
 @dataclass(frozen=True)
@@ -48,10 +68,8 @@ class FaultyCell(LSTMCell):
     around: Tuple[AroundStep, ...] = ()
 
     def step(self, x: Array, weights: Sequence[Array], given: Given) -> Tuple[Array, Arrays]:
-        step: Stepping = LSTMCell.step
-        for around in self.around:
-            step = partial(around, step)
-        return step(self, x, weights, given)
+        stepped: Tuple[Array, Arrays] = around_all(LSTMCell.step, self.around)(self, x, weights, given)
+        return stepped
 
 
 @dataclass(frozen=True)
@@ -61,10 +79,8 @@ class FaultyRNN(RNN):
     around: Tuple[AroundRun, ...] = ()
 
     def run(self, x: Array, weights: Sequence[Array], given: Given = NOTHING) -> Run:
-        run: Running = RNN.run
-        for around in self.around:
-            run = partial(around, run)
-        return run(self, x, weights, given)
+        run: Run = around_all(RNN.run, self.around)(self, x, weights, given)
+        return run
 
 
 @dataclass(frozen=True)
@@ -82,15 +98,18 @@ class FaultyBidirectional(Bidirectional):
         return first, second
 
     def run(self, x: Array, weights: Sequence[Array], given: Given = NOTHING) -> Run:
-        run: Running = Bidirectional.run
-        for around in self.around:
-            run = partial(around, run)
-        return run(self, x, weights, given)
+        run: Run = around_all(Bidirectional.run, self.around)(self, x, weights, given)
+        return run
 
 
-def arguments(layer: Any) -> Dict[str, Any]:
-    """What a layer was made with."""
-    return {field.name: getattr(layer, field.name) for field in fields(layer)}
+def arguments(described: Any) -> Dict[str, Any]:
+    """What a layer or a case was made with."""
+    return {field.name: getattr(described, field.name) for field in fields(described)}
+
+
+def made_of(kind: Any, described: Any, name: str, what: Any) -> Any:
+    """The same as a ``kind`` that has more arguments, with one more item in that of this name."""
+    return kind(**{**arguments(described), name: (*getattr(described, name, ()), what)})
 
 
 def in_layers(change: Callable[[Any], Any]) -> ChangeOfCase:
@@ -106,24 +125,30 @@ def in_cells(around: AroundStep) -> ChangeOfCase:
             return map_layers(layer.rnn, change)
         if not isinstance(layer, LSTMCell):
             return layer
-        return FaultyCell(**{**arguments(layer), "around": (*getattr(layer, "around", ()), around)})
+        return made_of(FaultyCell, layer, "around", around)
 
     return in_layers(change)
 
 
 def faulty_loop(rnn: RNN, around: AroundRun) -> FaultyRNN:
     """A loop with something more around it."""
-    return FaultyRNN(**{**arguments(rnn), "around": (*getattr(rnn, "around", ()), around)})
+    loop: FaultyRNN = made_of(FaultyRNN, rnn, "around", around)
+    return loop
 
 
-def in_loops(around: AroundRun) -> ChangeOfCase:
-    """Put something around every loop over time."""
+def change_of_loop(around: AroundRun) -> Callable[[Any], Any]:
+    """Put something around a layer that is a loop."""
 
     def change(layer: Any) -> Any:
         rnn = layer.rnn if isinstance(layer, LSTM) else layer
         return faulty_loop(rnn, around) if isinstance(rnn, RNN) else layer
 
-    return in_layers(change)
+    return change
+
+
+def in_loops(around: AroundRun) -> ChangeOfCase:
+    """Put something around every loop over time."""
+    return in_layers(change_of_loop(around))
 
 
 def around_bidirectional(around: AroundRun) -> ChangeOfCase:
@@ -138,8 +163,6 @@ def in_halves(change: Callable[[Halves], Halves]) -> ChangeOfCase:
 
 def _in_bidirectional(name: str, what: Any) -> ChangeOfCase:
     def change(layer: Any) -> Any:
-        if not isinstance(layer, Bidirectional):
-            return layer
-        return FaultyBidirectional(**{**arguments(layer), name: (*getattr(layer, name, ()), what)})
+        return made_of(FaultyBidirectional, layer, name, what) if isinstance(layer, Bidirectional) else layer
 
     return in_layers(change)

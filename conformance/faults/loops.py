@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any, Callable, Dict, Sequence, Tuple
+from dataclasses import replace
+from typing import Any, Callable, Dict, Sequence
 
 import numpy as np
 
-from conformance.case import Case
+from conformance.case import Case, map_layers
 from conformance.data import Data
-from conformance.faults.fault import AroundRun, Fault, Running, in_loops
-from reference_impl import RNN, Layer
-from reference_impl.layer import NOTHING, Arrays, Given, Run
-from reference_impl.types import Array, Shape
+from conformance.faults.fault import AroundRun, Fault, Running, change_of_loop, in_loops, only
+from reference_impl import RNN
+from reference_impl.layer import Arrays, Given, Run
+from reference_impl.types import Array
 
 Weights = Sequence[Array]
 
@@ -23,8 +23,8 @@ def with_mask(change: Callable[[RNN, Array], Any]) -> AroundRun:
     def around(run: Running, rnn: RNN, x: Array, weights: Weights, given: Given) -> Run:
         if given.mask is None:
             return run(rnn, x, weights, given)
-        handed_on = run(rnn, x, weights, given).mask
-        return run(rnn, x, weights, given._replace(mask=change(rnn, given.mask)))._replace(mask=handed_on)
+        heeding = run(rnn, x, weights, given._replace(mask=change(rnn, given.mask)))
+        return heeding._replace(mask=rnn.handed_on(given.mask))
 
     return around
 
@@ -93,6 +93,10 @@ def _without(*which: int) -> Callable[[Arrays], Arrays]:
     )
 
 
+def _of_the_next_row(states: Arrays) -> Arrays:
+    return tuple(np.roll(state, -1, axis=0) for state in states)
+
+
 def _last_or_all(rnn: RNN, outputs: Array) -> Array:
     return outputs if rnn.return_sequences else outputs[:, -1]
 
@@ -115,8 +119,7 @@ def mask_updates_states(run: Running, rnn: RNN, x: Array, weights: Weights, give
         counts = mask[:, t, np.newaxis].astype(bool)
         kept.append(np.where(counts, outputs[:, t], np.zeros_like(kept[0]) if zero else kept[-1]))
     output = _last_or_all(rnn, np.stack(kept[1:], axis=1))
-    handed_on = run(rnn, x, weights, given).mask
-    return Run((output, *states) if rnn.return_state else (output,), states, handed_on)
+    return Run((output, *states) if rnn.return_state else (output,), states, rnn.handed_on(given.mask))
 
 
 def first_output_repeats_h0(rnn: RNN, outputs: Array, given: Given) -> Array:
@@ -166,41 +169,25 @@ def mask_not_handed_on(run: Running, rnn: RNN, x: Array, weights: Weights, given
     return run(rnn, x, weights, given)._replace(mask=None)
 
 
-@dataclass(frozen=True)
-class Unmasked(Layer):
-    """A layer that hands its mask on without heeding it."""
-
-    layer: Layer
-
-    @property
-    def stateful(self) -> bool:  # type: ignore[override]
-        return self.layer.stateful
-
-    def weight_shapes(self, features: int) -> Dict[str, Shape]:
-        return self.layer.weight_shapes(features)
-
-    def state_shapes(self, input_shape: Shape) -> Tuple[Shape, ...]:
-        return self.layer.state_shapes(input_shape)
-
-    def output_shapes(self, input_shape: Shape) -> Dict[str, Shape]:
-        return self.layer.output_shapes(input_shape)
-
-    def run(self, x: Array, weights: Weights, given: Given = NOTHING) -> Run:
-        handed_on = self.layer.run(x, weights, given).mask
-        return self.layer.run(x, weights, given._replace(mask=None))._replace(mask=handed_on)
-
-
 def unmasked_with_states(case: Case) -> Case:
     """The layer that is given initial states does not heed a mask that comes with its input."""
     if not case.initial_state or case.mask_dtype:
         return case
     layers = list(case.model.layers)
     first = next(number for number, shapes in enumerate(case.model.state_shapes(case.input_shape)) if shapes)
-    layers[first] = Unmasked(layers[first])
+    layers[first] = map_layers(layers[first], change_of_loop(with_mask(lambda rnn, mask: None)))
     return replace(case, model=replace(case.model, layers=tuple(layers)))
 
 
-OF_LOOPS: Dict[str, Fault] = {
+def masked(case: Case) -> bool:
+    return bool(case.mask)
+
+
+def given_states(case: Case) -> bool:
+    return case.initial_state
+
+
+OF_MASKS: Dict[str, Fault] = {
     "mask_ignored": Fault("the mask is ignored", in_loops(with_mask(lambda rnn, mask: None))),
     "mask_inverted": Fault(
         "the steps that count are taken for masked ones", in_loops(with_mask(lambda rnn, mask: ~mask))
@@ -233,6 +220,21 @@ OF_LOOPS: Dict[str, Fault] = {
     "zeroed_in_reverse": Fault("unrolled and backwards, the wrong outputs are zeroed", in_loops(zeroed_in_reverse)),
     "last_zeroed": Fault("the last output is zeroed where the last step is masked", in_loops(last_zeroed)),
     "last_by_index": Fault("the last output is that of the last step, though it be masked", in_loops(last_by_index)),
+}
+
+OF_STATES: Dict[str, Fault] = {
+    "h_c_exchanged_given": Fault("the initial states h and c are exchanged", of_data=with_initial_states(_exchanged)),
+    "h0_ignored": Fault("h starts from zero and not from h0", of_data=with_initial_states(_without(0))),
+    "c0_ignored": Fault("c starts from zero and not from c0", of_data=with_initial_states(_without(1))),
+    "initial_state_ignored": Fault("the initial states are ignored", of_data=with_initial_states(_without(0, 1))),
+    "states_of_the_next_row": Fault(
+        "each row starts from the initial states of the next one", of_data=with_initial_states(_of_the_next_row)
+    ),
+}
+
+OF_LOOPS: Dict[str, Fault] = {
+    **only(masked, OF_MASKS),
+    **only(given_states, OF_STATES),
     "go_backwards_ignored": Fault(
         "go_backwards is ignored", in_loops(with_arguments(lambda rnn: {"go_backwards": False}))
     ),
@@ -256,11 +258,7 @@ OF_LOOPS: Dict[str, Fault] = {
         "each step returns the output of the step before",
         in_loops(returning(lambda rnn, outputs, given: _last_or_all(rnn, _late(outputs)))),
     ),
-    "h_c_exchanged_given": Fault("the initial states h and c are exchanged", of_data=with_initial_states(_exchanged)),
     "h_c_exchanged_returned": Fault(
         "the returned states h and c are exchanged", in_loops(returning_states(_exchanged))
     ),
-    "h0_ignored": Fault("h starts from zero and not from h0", of_data=with_initial_states(_without(0))),
-    "c0_ignored": Fault("c starts from zero and not from c0", of_data=with_initial_states(_without(1))),
-    "initial_state_ignored": Fault("the initial states are ignored", of_data=with_initial_states(_without(0, 1))),
 }

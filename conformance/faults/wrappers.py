@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, Dict, List, Sequence, Tuple
 
 import numpy as np
@@ -19,6 +19,7 @@ from conformance.faults.fault import (
     faulty_loop,
     in_halves,
     in_layers,
+    only,
 )
 from conformance.faults.loops import Weights
 from reference_impl import Bidirectional
@@ -85,12 +86,6 @@ def merged_by(mode: str) -> ChangeOfCase:
     return change
 
 
-def rows_exchanged(case: Case, data: Data) -> Data:
-    """Each row of the batch starts from the initial states of the next one."""
-    calls = (replace(call, states=[np.roll(state, -1, axis=0) for state in call.states]) for call in data.calls)
-    return replace(data, calls=tuple(calls))
-
-
 @dataclass(frozen=True)
 class Called(Case):
     """A case with calls of its own."""
@@ -104,8 +99,7 @@ class Called(Case):
 
 def called(case: Case, **how: Any) -> Case:
     """The case with all its calls changed."""
-    given = {field.name: getattr(case, field.name) for field in fields(case) if field.name != "of_calls"}
-    return Called(**given, of_calls=tuple(replace(call, **how) for call in case.calls))
+    return Called(**{**arguments(case), "of_calls": tuple(replace(call, **how) for call in case.calls)})
 
 
 def carried_over(case: Case) -> Case:
@@ -134,7 +128,15 @@ def carried_before_given(case: Case, data: Data) -> Data:
     return replace(data, calls=(first[1], *heeded))
 
 
-OF_WRAPPERS: Dict[str, Fault] = {
+def bidirectional(case: Case) -> bool:
+    return case.has({"layer": "Bidirectional"})
+
+
+def called_again(case: Case) -> bool:
+    return len(case.calls) > 1
+
+
+OF_DIRECTIONS: Dict[str, Fault] = {
     "halves_exchanged": Fault(
         "the forward half has the backward half's weights, and the other way round",
         around_bidirectional(weights_exchanged),
@@ -156,10 +158,17 @@ OF_WRAPPERS: Dict[str, Fault] = {
     "merged_by_mul": Fault("the halves are multiplied", merged_by("mul")),
     "merged_by_ave": Fault("the halves are averaged", merged_by("ave")),
     "merged_by_concat": Fault("the halves are put side by side", merged_by("concat")),
-    "states_of_the_next_row": Fault("each row starts from the initial states of the next one", of_data=rows_exchanged),
+}
+
+OF_CALLS: Dict[str, Fault] = {
     "state_not_carried": Fault("no states are carried from call to call", lambda case: called(case, reset=True)),
     "reset_ignored": Fault("states are carried over a reset", lambda case: called(case, reset=False)),
     "state_carried_over": Fault("a layer that is not stateful carries its states to the next call", carried_over),
-    "inputs_in_float32": Fault("float64 inputs are rounded to float32", of_data=inputs_in_float32),
     "carried_before_given": Fault("states carried over take precedence of states given", of_data=carried_before_given),
+}
+
+OF_WRAPPERS: Dict[str, Fault] = {
+    **only(bidirectional, OF_DIRECTIONS),
+    **only(called_again, OF_CALLS),
+    "inputs_in_float32": Fault("float64 inputs are rounded to float32", of_data=inputs_in_float32),
 }
