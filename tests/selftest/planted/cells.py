@@ -134,6 +134,12 @@ def sparsemax_of_summed_sums(z, ops):
     return ops.relu(z - threshold)
 
 
+def rational_tanh(x, ops):
+    """As fast kernels have it."""
+    x = ops.clip(x, -3.0, 3.0)
+    return x * (27.0 + x * x) / (27.0 + 9.0 * x * x)
+
+
 def in_format(dtype):
     return lambda x, ops: ops.cast(ops.cast(x, dtype), "float32")
 
@@ -170,6 +176,14 @@ def products_of(low):
     return reading(low, low)
 
 
+def inputs_scaled(cell, ops):
+    reading(inputs=lambda x, ops: (1.0 - cell.dropout) * x)(cell, ops)
+
+
+def states_scaled(cell, ops):
+    reading(h=lambda h, ops: (1.0 - cell.recurrent_dropout) * h)(cell, ops)
+
+
 #: By fault, what is done to a cell.
 CELLS = {
     "candidate_not_activated": fused(lambda cell, own: identity),
@@ -180,6 +194,10 @@ CELLS = {
     "hard_sigmoid_keras2_for_sigmoid": gates_of(hard_sigmoid_keras2),
     "hard_sigmoid_keras2_for_keras3": gates_of(hard_sigmoid_keras2),
     "sparsemax_of_summed_sums": activation_of(sparsemax_of_summed_sums),
+    "tanh_of_low_accuracy": activation_of(rational_tanh),
+    "sigmoid_of_low_accuracy": gates_of(lambda z, ops: 0.5 + 0.5 * rational_tanh(0.5 * z, ops)),
+    "inputs_scaled_by_keep_rate": inputs_scaled,
+    "states_scaled_by_keep_rate": states_scaled,
     "carry_in_bfloat16": carry_kept_in("bfloat16"),
     "carry_in_float16": carry_kept_in("float16"),
     "products_in_bfloat16": products_of(in_format("bfloat16")),

@@ -111,6 +111,7 @@ CALLS = {
     "inputs_late": lambda call: call(sequences=call.late(call.x)),
     "inputs_early": lambda call: call(sequences=call.early(call.x)),
     "inputs_in_float32": in_float32,
+    "rows_mixed": lambda call: call(sequences=call.ops.roll(call.x, -1, axis=0)),
     "h_c_exchanged_given": lambda call: call(initial_state=call.states and call.states[::-1]),
     "h_c_exchanged_returned": lambda call: [call()[index] for index in (0, 2, 1)],
     "h0_ignored": lambda call: call(initial_state=[call.ops.zeros_like(call.states[0]), call.states[1]]),

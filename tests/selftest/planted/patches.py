@@ -103,8 +103,20 @@ def joined_the_other_way_round(ops):
     return {"concatenate": lambda outputs, axis: ops.concatenate(outputs[::-1], axis=axis)}
 
 
+def sums_in(dtype):
+    def change(ops):
+        def matmul(x, y):
+            return ops.cast(ops.cast(ops.matmul(x, y), dtype), "float32")
+
+        return {"matmul": matmul}
+
+    return with_operations("LSTM", change)
+
+
 #: By fault, what is done to Keras.
 PATCHES = {
+    "sums_in_bfloat16": sums_in("bfloat16"),
+    "sums_in_float16": sums_in("float16"),
     "halves_exchanged": cells_exchanged,
     "states_of_halves_exchanged": around_call(states_exchanged),
     "outputs_of_halves_exchanged": with_operations("Bidirectional", joined_the_other_way_round),
