@@ -4,6 +4,7 @@ from typing import Dict, Iterable, Tuple
 
 from conformance.case import Case
 from conformance.data import Data
+from conformance.faults.arithmetic import OF_ARITHMETIC
 from conformance.faults.cells import GATE_ORDERS, OF_CELLS, with_activation
 from conformance.faults.fault import Fault
 from conformance.faults.loops import OF_LOOPS
@@ -12,7 +13,7 @@ from conformance.faults.wrappers import OF_WRAPPERS
 __all__ = ["FAULTS", "GATE_ORDERS", "Fault", "applied", "with_activation"]
 
 #: What a subject can be found to do, by name.
-FAULTS: Dict[str, Fault] = {**OF_CELLS, **OF_LOOPS, **OF_WRAPPERS}
+FAULTS: Dict[str, Fault] = {**OF_CELLS, **OF_ARITHMETIC, **OF_LOOPS, **OF_WRAPPERS}
 
 
 def applied(names: Iterable[str], case: Case, data: Data) -> Tuple[Case, Data]:

@@ -1,8 +1,8 @@
-"""Faults in the step of a cell: its weights, its activations, its numbers."""
+"""Faults in the step of a cell: its weights, its activations, what it reads."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import permutations
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
@@ -12,7 +12,6 @@ from conformance.faults.fault import AroundStep, ChangeOfCase, Fault, Stepping, 
 from reference_impl import LSTMCell, activations
 from reference_impl.activations import Activation, Function
 from reference_impl.layer import Arrays, Given
-from reference_impl.rounding import Rounding, round_to
 from reference_impl.step import NO_DROPOUT, lstm_gates
 from reference_impl.types import Array
 from reference_impl.weights import GATES, split_gates
@@ -128,49 +127,14 @@ def input_gate_for_candidate(
     return step(cell, x, weights, given)
 
 
-def to_tf32(array: Array) -> Array:
-    """The nearest numbers with 10 bits behind the point in float32's range, ties to even."""
-    bits = np.ascontiguousarray(array, dtype=np.float32).view(np.uint32)
-    rounded = (bits + 0xFFF + ((bits >> 13) & 1)) & np.uint32(0xFFFFE000)
-    return np.where(np.isfinite(array), rounded.astype(np.uint32).view(np.float32), array).astype(np.float64)
-
-
-def to_format(dtype: str) -> Callable[[Array], Array]:
-    return lambda array: round_to(array, dtype)
-
-
-@dataclass(frozen=True)
-class RoundedOperands(Rounding):
-    """Rounding by ``fl`` in which the operands of matrix products are rounded first."""
-
-    fl: Rounding
-    low: Callable[[Array], Array]
-
-    def __call__(self, value: Array) -> Array:
-        return self.fl(value)
-
-    def elementary(self, value: Array) -> Array:
-        return self.fl.elementary(value)
-
-    def matmul(self, a: Array, b: Array) -> Array:
-        return self.fl.matmul(self.low(a), self.low(b))
-
-
-def products_of(low: Callable[[Array], Array]) -> AroundStep:
-    """A step whose matrix products have operands in a format of fewer bits."""
+def scaled_by_keep_rates(inputs: bool = False, states: bool = False) -> AroundStep:
+    """A step that reads x or h times what dropout keeps on average in training, as dropout once was meant."""
 
     def around(step: Stepping, cell: LSTMCell, x: Array, weights: Weights, given: Given) -> Tuple[Array, Arrays]:
-        return step(cell, x, weights, given._replace(fl=RoundedOperands(given.fl, low)))
-
-    return around
-
-
-def carry_in(dtype: str) -> AroundStep:
-    """A step whose carry is kept in a format of fewer bits."""
-
-    def around(step: Stepping, cell: LSTMCell, x: Array, weights: Weights, given: Given) -> Tuple[Array, Arrays]:
-        output, (h, c) = step(cell, x, weights, given)
-        return output, (h, round_to(c, dtype))
+        h, c = given.states
+        x = (1.0 - cell.dropout) * x if inputs else x
+        h = (1.0 - cell.recurrent_dropout) * h if states else h
+        return step(cell, x, weights, given._replace(states=(h, c)))
 
     return around
 
@@ -230,11 +194,12 @@ OF_CELLS: Dict[str, Fault] = {
     "input_gate_for_candidate": Fault(
         "without an activation the candidate is the input gate's sum", in_cells(input_gate_for_candidate)
     ),
-    "products_in_bfloat16": Fault(
-        "matrix products have bfloat16 operands", in_cells(products_of(to_format("bfloat16")))
+    "inputs_scaled_by_keep_rate": Fault(
+        "with dropout the inputs are multiplied by 1 - rate at inference",
+        in_cells(scaled_by_keep_rates(inputs=True)),
     ),
-    "products_in_float16": Fault("matrix products have float16 operands", in_cells(products_of(to_format("float16")))),
-    "products_in_tf32": Fault("matrix products have TF32 operands", in_cells(products_of(to_tf32))),
-    "carry_in_bfloat16": Fault("the carry is kept in bfloat16", in_cells(carry_in("bfloat16"))),
-    "carry_in_float16": Fault("the carry is kept in float16", in_cells(carry_in("float16"))),
+    "states_scaled_by_keep_rate": Fault(
+        "with recurrent_dropout h is multiplied by 1 - rate at inference",
+        in_cells(scaled_by_keep_rates(states=True)),
+    ),
 }

@@ -179,6 +179,16 @@ def unmasked_with_states(case: Case) -> Case:
     return replace(case, model=replace(case.model, layers=tuple(layers)))
 
 
+def rows_mixed(case: Case) -> Case:
+    """Each row of the batch reads the inputs of the next one, and its own mask."""
+
+    def of_next_row(x: Array) -> Array:
+        batches = x.reshape((-1, case.batch, *x.shape[1:]))  # one, or the perturbed copies of one
+        return np.roll(batches, -1, axis=1).reshape(x.shape)
+
+    return in_loops(with_x(of_next_row))(case)
+
+
 def masked(case: Case) -> bool:
     return bool(case.mask)
 
@@ -254,6 +264,7 @@ OF_LOOPS: Dict[str, Fault] = {
     ),
     "inputs_late": Fault("each step reads the input of the step before", in_loops(with_x(_late))),
     "inputs_early": Fault("each step reads the input of the step behind", in_loops(with_x(_early))),
+    "rows_mixed": Fault("each row of the batch reads the inputs of the next one", rows_mixed),
     "outputs_late": Fault(
         "each step returns the output of the step before",
         in_loops(returning(lambda rnn, outputs, given: _last_or_all(rnn, _late(outputs)))),
