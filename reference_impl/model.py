@@ -92,7 +92,7 @@ class Model:
 
 
 class EncoderDecoder(Model):
-    """Two layers with an input each; the second starts from the states in which the first ends (Sutskever, 2014)."""
+    """Two layers with an input each; the second starts from the states the first returns (Sutskever, 2014)."""
 
     inputs = 2
 
@@ -110,7 +110,8 @@ class EncoderDecoder(Model):
         encoder, decoder = self.layers
         first, second = self._weights(inputs[0].shape, weights)
         encoded = encoder.run(inputs[0], first, Given(tuple(states[0]) if states else (), masks[0], fl))
-        decoded = decoder.run(inputs[1], second, Given(encoded.states, masks[1], fl))
+        handed_over = encoded.outputs[len(encoded.outputs) - len(encoded.states) :]
+        decoded = decoder.run(inputs[1], second, Given(handed_over, masks[1], fl))
         return decoded.outputs, [encoded.states, decoded.states]
 
 
