@@ -5,26 +5,26 @@ from __future__ import annotations
 import gc
 import sys
 from pathlib import Path
-from typing import Callable, Dict, Iterator, List, Optional, Tuple
+from typing import Callable, Iterator, List, Optional, Tuple
 
 import pytest
-from pytest_reportlog.plugin import ReportLogPlugin
 from threadpoolctl import threadpool_limits
 
-from conformance import __version__
 from conformance.case import Case
 from conformance.covering import TIERS, frozen_ids
 from conformance.divergences import Divergence, load_register
 from conformance.documented import Figures, load_documents
 from conformance.fixtures import FixtureError
-from conformance.judge import CONFORMS, KNOWN, UNSUPPORTED, Judgement, judge
-from conformance.report import markdown, reproduction, results
-from conformance.report.terminal import headline, render, rerun_command, summarize
+from conformance.judge import DIVERGES, KNOWN, UNSUPPORTED, Judgement, judge
+from conformance.report import reproduction
+from conformance.report.evidence import evidence
+from conformance.report.stash import EVIDENCE, SUBJECT
+from conformance.report.terminal import headline, render, rerun_command
 from conformance.subject import FLAVOURS, Subject, SubjectError, load
 
 DEFAULT_KERAS = next(iter(FLAVOURS))
 DEFAULT_TIER = "default"
-SUBJECT = pytest.StashKey[Subject]()
+pytest_plugins = ["conformance.report.plugin"]
 REGISTER = pytest.StashKey[Tuple[Divergence, ...]]()
 
 
@@ -34,8 +34,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--tier", default=DEFAULT_TIER, choices=TIERS, help=f"how many cases: {', '.join(TIERS)} [{DEFAULT_TIER}]"
     )
-    group.addoption("--reproductions", metavar="FOLDER", help="write a program for each failing case there")
-    group.addoption("--summary-md", metavar="FILE", help="write verdicts, causes and failing tests as Markdown")
     group.addoption("--lstm", metavar="PACKAGE.MODULE:CLASS", help="a layer class to judge in place of Keras's LSTM")
 
 
@@ -46,11 +44,6 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.timeout_method = "thread"
     # The reference multiplies small matrices, where a second BLAS thread only spins. TensorFlow has no such BLAS.
     threadpool_limits(limits=1, user_api="blas")
-    summary, folder = config.getoption("--summary-md"), config.getoption("--reproductions")
-    if summary and Path(summary).is_dir():
-        raise pytest.UsageError(f"--summary-md {summary}: is a folder")
-    if folder and Path(folder).exists() and not Path(folder).is_dir():
-        raise pytest.UsageError(f"--reproductions {folder}: is not a folder")
     try:
         load_documents()  # a fixture that does not parse is bad use, said before anything is collected
         register = load_register()
@@ -79,54 +72,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: List[pytest.Item
     items[:] = smoke
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_sessionstart(session: pytest.Session) -> None:
-    config = session.config
-    _log(config, results.header(config.stash[SUBJECT].environment, __version__, config.getoption("--tier")))
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    _log(session.config, results.footer(exitstatus, session.testscollected))
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_report_to_serializable(report: object) -> Optional[Dict[str, object]]:
-    return dict(report.data) if isinstance(report, results.Line) else None
-
-
-def _log(config: pytest.Config, line: results.Line) -> None:
-    """Add a line to the results file, where one is written."""
-    for plugin in config.pluginmanager.get_plugins():
-        if isinstance(plugin, ReportLogPlugin):
-            plugin.pytest_collectreport(line)
-
-
 def pytest_report_header(config: pytest.Config) -> List[str]:
     return config.stash[SUBJECT].environment.lines
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    reports = [report for reports in terminalreporter.stats.values() for report in reports]
-    calls = [dict(report.user_properties) for report in reports if getattr(report, "when", None) == "call"]
-    for line in summarize(calls):
-        terminalreporter.write_line(line)
-    config = terminalreporter.config
-    if config.getoption("--summary-md"):
-        failed = [*terminalreporter.getreports("failed"), *terminalreporter.getreports("error")]
-        said = [(report.nodeid, _said(report)) for report in failed]
-        cases = [properties for properties in calls if "verdict" in properties]
-        lines = markdown.render(config.stash[SUBJECT].environment, cases, said)
-        file = Path(config.getoption("--summary-md"))
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
-def _said(report: pytest.TestReport) -> str:
-    """What a failing test says, in a line."""
-    message = dict(getattr(report, "user_properties", ())).get("message")
-    crash = getattr(report.longrepr, "reprcrash", None)
-    return str(message or (crash and crash.message) or report.longreprtext.strip() or " ").splitlines()[0]
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -144,16 +91,6 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
         outcome.force_exception(pytest.xfail.Exception(f"known divergence {record.id}: {record.departs}"))
 
 
-@pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
-    """Let a failing case be summed up by what is wrong with it: in the short summary and as JUnit's message."""
-    report = (yield).get_result()
-    crash = getattr(report.longrepr, "reprcrash", None)
-    message = dict(report.user_properties).get("message")
-    if crash and message:
-        crash.message = message
-
-
 @pytest.fixture(scope="session")
 def subject(pytestconfig: pytest.Config) -> Subject:
     """The Keras under judgement."""
@@ -169,38 +106,41 @@ def register(pytestconfig: pytest.Config) -> Tuple[Divergence, ...]:
 @pytest.fixture
 def hold(
     request: pytest.FixtureRequest, subject: Subject, record_property: Callable[[str, object], None]
-) -> Callable[[Judgement], None]:
+) -> Callable[..., None]:
     """Turn a verdict into pytest's: pass, fail with the report, xfail a known divergence, skip what is unsupported."""
 
-    def hold(judgement: Judgement) -> None:
+    def hold(judgement: Judgement, document: str = "") -> None:
         record_property("case", judgement.case.id)
         record_property("verdict", judgement.verdict)
         record_property("ratio", min(judgement.ratio, sys.float_info.max))  # JSON has no infinity
+        if document:
+            record_property("document", document)
         if judgement.diagnosis:
             record_property("causes", " ".join(map("+".join, judgement.diagnosis.explanations)))
+        fails = judgement.verdict == DIVERGES
+        script = reproduction.reproduction(judgement.case, subject) if fails and judgement.reproducible else ""
+        if fails or document:
+            request.node.stash[EVIDENCE] = evidence(judgement, script)
         if judgement.verdict == UNSUPPORTED:
             pytest.skip(judgement.unsupported)
         if judgement.verdict == KNOWN and judgement.record:
             pytest.xfail(f"known divergence {judgement.record.id}: {judgement.record.departs}")
-        if judgement.verdict != CONFORMS:
+        if fails:
             record_property("message", headline(judgement))
             folder = request.config.getoption("--reproductions")
-            shows = judgement.diagnosis or judgement.raised  # a training program's case is not the program
-            script = str(reproduction.write(Path(folder), judgement.case, subject)) if folder and shows else ""
+            file = str(reproduction.write(Path(folder), judgement.case.id, script)) if folder and script else ""
             rerun = rerun_command(request.node.nodeid, _options(request.config))
-            pytest.fail(render(judgement, rerun, script), pytrace=False)
+            pytest.fail(render(judgement, rerun, file), pytrace=False)
 
     return hold
 
 
 @pytest.fixture
-def conforms(
-    subject: Subject, register: Tuple[Divergence, ...], hold: Callable[[Judgement], None]
-) -> Callable[..., None]:
+def conforms(subject: Subject, register: Tuple[Divergence, ...], hold: Callable[..., None]) -> Callable[..., None]:
     """Hold the subject to a case, and to the figures a document prints of it."""
 
-    def conforms(case: Case, figures: Optional[Figures] = None) -> None:
-        hold(judge(case, subject, register, figures))
+    def conforms(case: Case, figures: Optional[Figures] = None, document: str = "") -> None:
+        hold(judge(case, subject, register, figures), document)
 
     return conforms
 

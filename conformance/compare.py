@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Tuple
+from typing import Sequence, Tuple
 
 import numpy as np
 
@@ -69,6 +69,15 @@ def compare(name: str, estimate: Estimate, actual: Array) -> Comparison:
     if actual.shape != estimate.value.shape:
         raise ValueError(f"{name}: shape {actual.shape} against {estimate.value.shape}")
     return Comparison(name, estimate.value, actual, estimate.tolerance)
+
+
+def largest_ratio(expected: Sequence[Estimate], actual: Sequence[Array]) -> float:
+    """The largest ratio of all tensors; infinite where a shape differs or a tolerance is not finite."""
+    if [one.value.shape for one in expected] != [own.shape for own in actual]:
+        return np.inf
+    if not all(np.isfinite(one.tolerance).all() for one in expected):
+        return np.inf
+    return max(Comparison("", one.value, own, one.tolerance).ratio for one, own in zip(expected, actual))
 
 
 def _index(flat: int, shape: Tuple[int, ...]) -> Tuple[int, ...]:

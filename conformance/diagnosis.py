@@ -9,7 +9,7 @@ from typing import Dict, List, Mapping, Sequence, Tuple
 import numpy as np
 
 from conformance.case import SEQUENCES, Case, layers_within
-from conformance.compare import Comparison
+from conformance.compare import largest_ratio
 from conformance.data import Data
 from conformance.expected import expected_outputs, returned
 from conformance.faults import FAULTS, GATE_ORDERS, applied
@@ -81,7 +81,7 @@ def _diagnosed(case: Case, data: Data, outputs: Sequence[Array]) -> Diagnosis:
     single: Dict[Names, List[Array]] = {
         (name,): search.numbers((name,)) for name, fault in FAULTS.items() if fault.where(case)
     }
-    told = {names: numbers for names, numbers in single.items() if _ratio(search.right, numbers) > 1.0}
+    told = {names: numbers for names, numbers in single.items() if largest_ratio(search.right, numbers) > 1.0}
     explanations = search.explanations(told)
     if explanations:
         return Diagnosis(explanations, len(single))
@@ -104,14 +104,14 @@ class Search:
 
     def explanations(self, candidates: Mapping[Names, Sequence[Array]]) -> Tuple[Names, ...]:
         """Of faults and their numbers, the closest that return those of the subject."""
-        limit = min(1.0, _ratio(self.right, self.outputs) / CLOSER)
+        limit = min(1.0, largest_ratio(self.right, self.outputs) / CLOSER)
         distances = {names: self._distance(numbers) for names, numbers in candidates.items()}
         near = sorted((names for names in distances if distances[names] <= NEAR), key=distances.__getitem__)
         return tuple(names for names in near[:MOST] if self._ratio_to(names) <= limit)
 
     def _ratio_to(self, names: Names) -> float:
         """How far the subject is from faults, in the tolerances of their own numbers."""
-        return _ratio(list(expected_outputs(*applied(names, self.case, self.data)).values()), self.outputs)
+        return largest_ratio(list(expected_outputs(*applied(names, self.case, self.data)).values()), self.outputs)
 
     def _distance(self, numbers: Sequence[Array]) -> float:
         """About how many tolerances exact numbers are from those of the subject."""
@@ -142,12 +142,3 @@ def _largest(numbers: Array) -> float:
     """The largest finite magnitude; what is infinite or NaN is for the comparison itself."""
     finite = np.abs(numbers[np.isfinite(numbers)])
     return float(finite.max()) if finite.size else 0.0
-
-
-def _ratio(expected: Sequence[Estimate], outputs: Sequence[Array]) -> float:
-    """The largest ratio of all outputs; infinite where a shape differs or a tolerance is not finite."""
-    if [one.value.shape for one in expected] != [output.shape for output in outputs]:
-        return float("inf")
-    if not all(np.isfinite(one.tolerance).all() for one in expected):
-        return float("inf")
-    return max(Comparison("", one.value, output, one.tolerance).ratio for one, output in zip(expected, outputs))

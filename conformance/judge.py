@@ -12,6 +12,7 @@ from conformance.case import Case
 from conformance.compare import Comparison, compare
 from conformance.data import Data, draw
 from conformance.diagnosis import Diagnosis, diagnose
+from conformance.discrimination import untrusted
 from conformance.divergences import Divergence
 from conformance.documented import Figures
 from conformance.expected import expected_outputs
@@ -25,6 +26,10 @@ CONFORMS = "conforms"
 DIVERGES = "diverges"
 KNOWN = "known divergence"
 UNSUPPORTED = "unsupported"
+UNTRUSTED = "untrusted"
+
+#: The subject is right, as far as the case can tell.
+AGREES = (CONFORMS, UNTRUSTED)
 
 #: What the reference adds to a weight's name: which half it belongs to, and which cell of a stack.
 NUMBERED = re.compile(r"^(forward_|backward_)|_\d+$")
@@ -49,7 +54,7 @@ class Judgement:
 
     ``raised`` is the exception that kept the subject from answering, if any. ``record`` is the registered divergence
     that covers the case in this version, ``surprise`` what is not as that record says. ``diagnosis`` says what is wrong
-    with the numbers of a case that diverges.
+    with the numbers of a case that diverges. ``data`` are what the case was run with; a training program has none.
     """
 
     case: Case
@@ -61,6 +66,7 @@ class Judgement:
     record: Optional[Divergence] = None
     surprise: str = ""
     diagnosis: Optional[Diagnosis] = None
+    data: Optional[Data] = None
 
     @property
     def agrees(self) -> bool:
@@ -72,6 +78,11 @@ class Judgement:
         """Whether all that was returned has the right shapes and values, whatever else is wrong."""
         shapes = all(check.agrees for check in self.checks if check.question == "shapes")
         return shapes and all(comparison.agrees for comparison in self.comparisons)
+
+    @property
+    def reproducible(self) -> bool:
+        """Whether a program can fail as the case did: a case of its own that raised or returned something wrong."""
+        return self.data is not None and not (self.raised is None and self.returned_right)
 
     @property
     def answers(self) -> Tuple[Union[Check, Comparison], ...]:
@@ -89,7 +100,9 @@ class Judgement:
             return UNSUPPORTED
         if self.record:
             return DIVERGES if self.surprise else KNOWN
-        return CONFORMS if self.agrees else DIVERGES
+        if not self.agrees:
+            return DIVERGES
+        return UNTRUSTED if self.case.id in untrusted() else CONFORMS
 
 
 def judge(
@@ -115,12 +128,12 @@ def judge(
         raise
     except Exception as error:  # whatever Keras raises is what it did with the case
         record, surprise = on_record_raised(records, error)
-        return Judgement(case, subject.environment, raised=error, record=record, surprise=surprise)
+        return Judgement(case, subject.environment, raised=error, record=record, surprise=surprise, data=data)
     expected = expected_outputs(promised, data)
     checks = tuple(_checks(promised, subject, data, expected, observation))
     if figures:
         checks += _documented(figures, subject, promised, observation)
-    judgement = Judgement(case, subject.environment, checks, _compared(expected, observation.outputs))
+    judgement = Judgement(case, subject.environment, checks, _compared(expected, observation.outputs), data=data)
     if records:
         record, surprise = on_record_returned(records, promised, data, observation.outputs, judgement)
         judgement = replace(judgement, record=record, surprise=surprise)

@@ -46,10 +46,15 @@ def round_to(array: Array, dtype: str) -> Array:
     if dtype != "bfloat16":
         with np.errstate(over="ignore"):
             return array.astype(dtype).astype(np.float64)
-    # The upper half of a float32, ties to even; an increment of the lower half carries.
-    bits = np.ascontiguousarray(array, dtype=np.float32).view(np.uint32)
-    rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) & np.uint32(0xFFFF0000)
-    return np.where(np.isfinite(array), rounded.astype(np.uint32).view(np.float32), array).astype(np.float64)
+    return float32_without(array, 16)
+
+
+def float32_without(array: Array, bits: int) -> Array:
+    """The nearest float32 values whose last bits are zero, ties to even, as float64: 16 for bfloat16, 13 for TF32."""
+    number = np.ascontiguousarray(array, dtype=np.float32).view(np.uint32)
+    half = np.uint32((1 << (bits - 1)) - 1)
+    rounded = (number + half + ((number >> np.uint32(bits)) & np.uint32(1))) & ~np.uint32((1 << bits) - 1)
+    return np.where(np.isfinite(array), rounded.view(np.float32), array).astype(np.float64)
 
 
 class Rounding:

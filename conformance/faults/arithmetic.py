@@ -11,7 +11,7 @@ from conformance.faults.cells import with_activation
 from conformance.faults.fault import AroundStep, Fault, Stepping, in_cells
 from reference_impl import LSTMCell
 from reference_impl.layer import Arrays, Given
-from reference_impl.rounding import Rounding, round_to
+from reference_impl.rounding import Rounding, float32_without, round_to
 from reference_impl.types import Array
 
 #: To the nearest numbers of some format.
@@ -19,10 +19,8 @@ Format = Callable[[Array], Array]
 
 
 def to_tf32(array: Array) -> Array:
-    """The nearest numbers with 10 bits behind the point in float32's range, ties to even."""
-    bits = np.ascontiguousarray(array, dtype=np.float32).view(np.uint32)
-    rounded = (bits + 0xFFF + ((bits >> 13) & 1)) & np.uint32(0xFFFFE000)
-    return np.where(np.isfinite(array), rounded.astype(np.uint32).view(np.float32), array).astype(np.float64)
+    """The nearest numbers with 10 bits behind the point in float32's range."""
+    return float32_without(array, 13)
 
 
 def to_format(dtype: str) -> Format:

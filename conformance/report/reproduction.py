@@ -85,11 +85,11 @@ RESET = """\
 """
 
 
-def write(folder: Path, case: Case, subject: Subject) -> Path:
+def write(folder: Path, case_id: str, program: str) -> Path:
     """Write the program of a case into a folder, which is made where it is not there; returns the file."""
     folder.mkdir(parents=True, exist_ok=True)
-    file = folder / f"{case.id[:LONGEST_NAME]}.py"
-    file.write_text(reproduction(case, subject), encoding="utf-8")
+    file = folder / f"{case_id[:LONGEST_NAME]}.py"
+    file.write_text(program, encoding="utf-8")
     return file
 
 

@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Dict, FrozenSet, Iterator, List, Mapping, Sequence
+
+from _pytest.reports import pytest_report_from_serializable
 
 from conformance.observation import Environment
 from conformance.report.terminal import summarize
@@ -40,20 +42,50 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Results:
-    """What a results file tells: what was judged, the properties of each case, the tests that failed, and the end."""
+class Test:
+    """A test that was run: how it ended, its properties, what pytest printed of it and what a report can draw of it."""
 
-    header: Mapping[str, Any]
-    cases: Sequence[Mapping[str, Any]]
-    run: FrozenSet[str]
-    passed: FrozenSet[str]
-    failed: FrozenSet[str]
+    node: str
+    outcome: str
+    properties: Mapping[str, Any]
+    text: str = ""
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_case(self) -> bool:
+        return "case" in self.properties
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a results file tells: what was judged, the tests that were run, the files that could not be read, the end.
+
+    Each test is there once, with its call or, where it did not come to that, with what failed instead.
+    """
+
+    header: Mapping[str, str]
+    tests: Sequence[Test]
+    unread: FrozenSet[str] = frozenset()
     footer: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def cases(self) -> List[Mapping[str, Any]]:
+        """The properties of each case."""
+        return [test.properties for test in self.tests if test.is_case]
+
+    @property
+    def failed(self) -> FrozenSet[str]:
+        """Tests that failed, and files that could not be read."""
+        return self.unread.union(test.node for test in self.tests if test.outcome == "failed")
+
+    @property
+    def passed(self) -> FrozenSet[str]:
+        return frozenset(test.node for test in self.tests if test.outcome == "passed")
 
     @property
     def complete(self) -> bool:
         """Whether the run came to its end and every test was run."""
-        return bool(self.footer) and len(self.run) >= self.footer["collected"] and self.footer["exitstatus"] in ENDS
+        return bool(self.footer) and len(self.tests) >= self.footer["collected"] and self.footer["exitstatus"] in ENDS
 
     @property
     def green(self) -> bool:
@@ -76,7 +108,7 @@ def read(path: Path) -> Results:
     lines = list(_lines(path))
     try:
         return _results(lines)
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ResultsError(f"{path}: a line is not as docs/results.schema.json says: {error!r}") from error
     except StopIteration:
         raise ResultsError(f"{path}: has no header of this project; was it written by pytest --report-log?") from None
@@ -84,20 +116,35 @@ def read(path: Path) -> Results:
 
 def _results(lines: Sequence[Mapping[str, Any]]) -> Results:
     header = next(line for line in lines if line.get("$report_type") == HEADER)
-    reports = [line for line in lines if line.get("$report_type") == "TestReport"]
-    calls = [report for report in reports if report["when"] == "call"]
-    properties = [dict(report["user_properties"]) for report in calls]
-    collecting = [line for line in lines if line.get("$report_type") == "CollectReport"]
+    tests: Dict[str, Test] = {}
+    for line in lines:
+        test = _test(line) if line.get("$report_type") == "TestReport" else None
+        if test and (line["when"] == "call" or test.outcome != "passed"):
+            tests[test.node] = test
     return Results(
-        header={name: str(header[name]) for name in ("keras", "backend", "tier")},
-        cases=[
-            {"case": own["case"], "verdict": own["verdict"], "ratio": 0.0, **own} for own in properties if "case" in own
-        ],
-        run=frozenset(report["nodeid"] for report in reports),
-        passed=frozenset(report["nodeid"] for report in calls if report["outcome"] == "passed"),
-        failed=frozenset(report["nodeid"] for report in (*reports, *collecting) if report["outcome"] == "failed"),
+        header={name: str(header[name]) for name in (*(own.name for own in fields(Environment)), "tier", "version")},
+        tests=tuple(tests.values()),
+        unread=frozenset(line["nodeid"] for line in lines if _is_unread(line)),
         footer=next((line for line in lines if line.get("$report_type") == FOOTER), {}),
     )
+
+
+def _is_unread(line: Mapping[str, Any]) -> bool:
+    return line.get("$report_type") == "CollectReport" and line["outcome"] == "failed"
+
+
+def _test(line: Mapping[str, Any]) -> Test:
+    properties = dict(line["user_properties"])
+    if "case" in properties:
+        properties = {"case": properties["case"], "verdict": properties["verdict"], "ratio": 0.0, **properties}
+    text = str(line.get("wasxfail") or _text(line))
+    return Test(str(line["nodeid"]), str(line["outcome"]), properties, text, line.get("evidence") or {})
+
+
+def _text(line: Mapping[str, Any]) -> str:
+    """What pytest printed of a test, as pytest prints it; ``node``, the worker that ran it, is gone."""
+    report: Any = pytest_report_from_serializable({name: value for name, value in line.items() if name != "node"})
+    return str(report.longreprtext)
 
 
 def _lines(path: Path) -> Iterator[Dict[str, Any]]:
@@ -123,7 +170,7 @@ def describe(results: Results) -> Iterator[str]:
     yield from summarize(results.cases)
     yield f"{len(results.passed)} passed, {len(results.failed)} failed"
     if not results.complete:
-        yield f"INCOMPLETE: {len(results.run)} of {results.footer.get('collected', 'the')} tests were run to the end"
+        yield f"INCOMPLETE: {len(results.tests)} of {results.footer.get('collected', 'the')} tests were run to the end"
 
 
 def main(arguments: List[str]) -> int:

@@ -15,7 +15,7 @@ from conformance.case import Case
 from conformance.compare import Comparison
 from conformance.diagnosis import in_words
 from conformance.expression import program, words
-from conformance.judge import CONFORMS, DIVERGES, Check, Judgement
+from conformance.judge import AGREES, DIVERGES, Check, Judgement
 from reference_impl import Bidirectional
 
 #: Frames of the harness itself say nothing about a subject that raised.
@@ -81,7 +81,7 @@ def summarize(properties: Sequence[Mapping[str, Any]]) -> List[str]:
     if not judged:
         return []
     verdicts = Counter(case["verdict"] for case in judged)
-    conforming = [case for case in judged if case["verdict"] == CONFORMS]
+    conforming = [case for case in judged if case["verdict"] in AGREES]
     line = "cases: " + ", ".join(f"{count} {verdict}" for verdict, count in verdicts.most_common())
     if conforming:
         closest = max(conforming, key=lambda case: float(case["ratio"]))

@@ -6,9 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conformance import catalogue, space
+from conformance import catalogue, discrimination
 from conformance.compare import compare
-from conformance.covering import frozen_ids
 from conformance.data import draw
 from conformance.divergences import load_register
 from conformance.documented import load_documents
@@ -17,14 +16,7 @@ from reference_impl import activations, parameter_count
 
 ROOT = Path(__file__).resolve().parents[2]
 TESTS = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests" / "conformance").glob("test_*.py"))
-CASES = [
-    *(case for kind in catalogue.KINDS for case in catalogue.grid(kind)),
-    *catalogue.options(),
-    *catalogue.modes(),
-    *catalogue.heads(),
-    *(example.case for document in load_documents() for example in document.example),
-    *map(space.case, frozen_ids("default")),
-]
+CASES = [*discrimination.cases("default")]
 
 
 def test_ids_are_unique():

@@ -7,17 +7,16 @@ import numpy as np
 import pytest
 
 from conformance import catalogue, space
+from conformance.compare import largest_ratio
 from conformance.covering import frozen_ids
 from conformance.data import draw
 from conformance.diagnosis import diagnose
+from conformance.discrimination import TRUSTED
 from conformance.expected import expected_outputs, returned
 from conformance.faults import FAULTS, applied, with_activation
 from conformance.report import markdown
 from conformance.report.terminal import summarize
 from reference_impl.rounding import round_to
-
-#: What a fault must differ by from the right numbers, in tolerances, for a case to catch it.
-TRUSTED = 100.0
 
 KERAS2 = with_activation("hard_sigmoid", "hard_sigmoid_keras2")
 
@@ -38,16 +37,8 @@ def catching(fault):
         case, data, expected = right(number)
         with np.errstate(invalid="ignore"):
             outputs = returned(*applied([fault], case, data))
-        shapes = [one.value.shape for one in expected]
-        if [output.shape for output in outputs] != shapes or distance(outputs, expected) > TRUSTED:
+        if largest_ratio(expected, outputs) > TRUSTED:
             yield case, data, [round_to(output, case.compute_dtype) for output in outputs]
-
-
-def distance(outputs, expected):
-    """How far outputs are from what is expected, in tolerances; one that is not finite where it should be is far."""
-    with np.errstate(invalid="ignore"):
-        ratios = [np.abs(output - one.value) / one.tolerance for output, one in zip(outputs, expected)]
-    return max(float(np.nan_to_num(ratio, nan=0.0).max()) for ratio in ratios)
 
 
 @pytest.mark.parametrize("fault", FAULTS)

@@ -1,0 +1,103 @@
+"""What pytest writes of a run besides its own reports: options and hooks, which ``conftest.py`` brings in."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any, Dict, Generator, Iterable, Optional
+
+import pytest
+from pytest_reportlog.plugin import ReportLogPlugin
+
+from conformance import __version__
+from conformance.report import html, markdown, results
+from conformance.report.stash import EVIDENCE, SUBJECT
+from conformance.report.terminal import summarize
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("conformance reports", "what is written of a run")
+    group.addoption("--conformance-report", metavar="FILE", help="write the run as an HTML page")
+    group.addoption("--summary-md", metavar="FILE", help="write verdicts, causes and failing tests as Markdown")
+    group.addoption("--reproductions", metavar="FOLDER", help="write a program for each failing case there")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    for option in ("--summary-md", "--conformance-report"):
+        file = config.getoption(option)
+        if file and Path(file).is_dir():
+            raise pytest.UsageError(f"{option} {file}: is a folder")
+    folder = config.getoption("--reproductions")
+    if folder and Path(folder).exists() and not Path(folder).is_dir():
+        raise pytest.UsageError(f"--reproductions {folder}: is not a folder")
+    if config.getoption("--conformance-report") and not hasattr(config, "workerinput"):
+        missing = html.missing()
+        if missing:
+            raise pytest.UsageError(f"--conformance-report: {missing}")
+        if not config.option.report_log:  # the page is made of a results file
+            config.option.report_log = str(Path(tempfile.mkdtemp(prefix="conformance-")) / "results.jsonl")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    config = session.config
+    _log(config, results.header(config.stash[SUBJECT].environment, __version__, config.getoption("--tier")))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    _log(session.config, results.footer(exitstatus, session.testscollected))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_report_to_serializable(report: object) -> Optional[Dict[str, object]]:
+    return dict(report.data) if isinstance(report, results.Line) else None
+
+
+def _log(config: pytest.Config, line: results.Line) -> None:
+    """Add a line to the results file, where one is written."""
+    for plugin in config.pluginmanager.get_plugins():
+        if isinstance(plugin, ReportLogPlugin):
+            plugin.pytest_collectreport(line)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, None]:
+    """Let a failing case be summed up by what is wrong with it, in the short summary and as JUnit's message."""
+    report = (yield).get_result()
+    crash = getattr(report.longrepr, "reprcrash", None)
+    message = dict(report.user_properties).get("message")
+    if crash and message:
+        crash.message = message
+    if report.when == "call":
+        report.evidence = item.stash.get(EVIDENCE, None)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    config = terminalreporter.config
+    reports = [report for reports in terminalreporter.stats.values() for report in reports]
+    calls = [dict(report.user_properties) for report in reports if getattr(report, "when", None) == "call"]
+    for line in summarize(calls):
+        terminalreporter.write_line(line)
+    if config.getoption("--summary-md"):
+        failed = [*terminalreporter.getreports("failed"), *terminalreporter.getreports("error")]
+        said = [(report.nodeid, _said(report)) for report in failed]
+        cases = [properties for properties in calls if "verdict" in properties]
+        _write(config.getoption("--summary-md"), markdown.render(config.stash[SUBJECT].environment, cases, said))
+    if config.getoption("--conformance-report"):
+        page = html.render(results.read(Path(config.option.report_log)))
+        _write(config.getoption("--conformance-report"), [page])
+        terminalreporter.write_line(f"report: {config.getoption('--conformance-report')}")
+
+
+def _write(file: str, lines: Iterable[str]) -> None:
+    Path(file).parent.mkdir(parents=True, exist_ok=True)
+    Path(file).write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _said(report: pytest.TestReport) -> str:
+    """What a failing test says, in a line."""
+    message = dict(getattr(report, "user_properties", ())).get("message")
+    crash = getattr(report.longrepr, "reprcrash", None)
+    return str(message or (crash and crash.message) or report.longreprtext.strip() or " ").splitlines()[0]
