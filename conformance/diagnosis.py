@@ -24,7 +24,7 @@ NEAR = 1000.0
 MOST = 12
 
 #: Pairs of faults are tried as long as they take no more steps of cells than this, which is about half a second.
-STEPS_FOR_PAIRS = 7_000
+STEPS_FOR_PAIRS = 10_000
 
 #: How many times closer to a fault's numbers than to the right ones an observation is that has the fault. In half
 #: precision, where a fault may make a difference of two tolerances, mere rounding would be named else.

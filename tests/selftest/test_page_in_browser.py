@@ -108,20 +108,24 @@ def test_cause_leads_to_its_cases(page):
 
 
 def test_link_opens_its_case(page):
-    page.locator("#tests a:visible").first.click()
-    assert page.locator(".test[open]").count() == 1
+    link = page.locator("#tests a:visible").first
+    name = link.inner_text()
+    link.click()
+    opened = page.locator(".test[open]")
+    opened.wait_for()
+    assert opened.locator(".name").inner_text() == name
 
 
 def test_documented_examples_are_a_page_of_their_own(page):
     assert not page.locator("#documented").is_visible()
     page.get_by_role("link", name="Documented examples").click()
-    assert page.locator("#documented").is_visible()
+    page.locator("#documented").wait_for()
     assert not page.locator("#filter").is_visible()
     articles = page.locator("#documented article")
     assert articles.count() >= 14
     assert all(articles.nth(number).locator("svg").count() >= 2 for number in range(articles.count()))
     page.get_by_role("link", name="Summary").click()
-    assert page.locator("#filter").is_visible()
+    page.locator("#filter").wait_for()
 
 
 def test_page_is_as_wide_as_the_screen(page):
