@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Sequence, Tuple
+from typing import Mapping, Sequence, Tuple
 
 import numpy as np
 
@@ -69,6 +69,21 @@ def compare(name: str, estimate: Estimate, actual: Array) -> Comparison:
     if actual.shape != estimate.value.shape:
         raise ValueError(f"{name}: shape {actual.shape} against {estimate.value.shape}")
     return Comparison(name, estimate.value, actual, estimate.tolerance)
+
+
+def compared(expected: Mapping[str, Estimate], outputs: Sequence[Array]) -> Tuple[Comparison, ...]:
+    """Each output beside its expected value, where they have the same shape."""
+    return tuple(
+        compare(name, estimate, actual)
+        for (name, estimate), actual in zip(expected.items(), outputs)
+        if actual.shape == estimate.value.shape
+    )
+
+
+def agree(expected: Mapping[str, Estimate], outputs: Sequence[Array]) -> bool:
+    """Whether outputs have the expected shapes and values."""
+    comparisons = compared(expected, outputs)
+    return len(comparisons) == len(expected) and all(comparison.agrees for comparison in comparisons)
 
 
 def largest_ratio(expected: Sequence[Estimate], actual: Sequence[Array]) -> float:

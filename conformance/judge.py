@@ -9,7 +9,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 import numpy as np
 
 from conformance.case import Case
-from conformance.compare import Comparison, compare
+from conformance.compare import Comparison, agree, compared
 from conformance.data import Data, draw
 from conformance.diagnosis import Diagnosis, diagnose
 from conformance.discrimination import untrusted
@@ -17,6 +17,7 @@ from conformance.divergences import Divergence
 from conformance.documented import Figures
 from conformance.expected import expected_outputs
 from conformance.faults import applied
+from conformance.localisation import locate
 from conformance.observation import Environment, Observation, Summary, SummaryRow
 from conformance.subject import Subject, UnreadableSummaryError
 from reference_impl import Estimate, parameter_count
@@ -53,8 +54,9 @@ class Judgement:
     """What one case says about a subject.
 
     ``raised`` is the exception that kept the subject from answering, if any. ``record`` is the registered divergence
-    that covers the case in this version, ``surprise`` what is not as that record says. ``diagnosis`` says what is wrong
-    with the numbers of a case that diverges. ``data`` are what the case was run with; a training program has none.
+    that covers the case in this version, ``surprise`` what is not as that record says. Where the numbers are wrong
+    ``diagnosis`` says what of, and ``where`` what can be told if that is not known. ``data`` are what the case was run
+    with; a training program has none.
     """
 
     case: Case
@@ -66,6 +68,7 @@ class Judgement:
     record: Optional[Divergence] = None
     surprise: str = ""
     diagnosis: Optional[Diagnosis] = None
+    where: str = ""
     data: Optional[Data] = None
 
     @property
@@ -133,12 +136,14 @@ def judge(
     checks = tuple(_checks(promised, subject, data, expected, observation))
     if figures:
         checks += _documented(figures, subject, promised, observation)
-    judgement = Judgement(case, subject.environment, checks, _compared(expected, observation.outputs), data=data)
+    judgement = Judgement(case, subject.environment, checks, compared(expected, observation.outputs), data=data)
     if records:
         record, surprise = on_record_returned(records, promised, data, observation.outputs, judgement)
         judgement = replace(judgement, record=record, surprise=surprise)
     if judgement.verdict == DIVERGES and not judgement.returned_right:
-        judgement = replace(judgement, diagnosis=diagnose(promised, data, observation.outputs))
+        diagnosis = diagnose(promised, data, observation.outputs)
+        where = "" if diagnosis.explanations else locate(case, data, subject)
+        judgement = replace(judgement, diagnosis=diagnosis, where=where)
     return judgement
 
 
@@ -177,17 +182,7 @@ def on_record_returned(
 def _returns(records: Sequence[Divergence], promised: Case, data: Data, outputs: Sequence[Array]) -> bool:
     """Whether the outputs are those of a subject with all the faults of these records."""
     faulty = expected_outputs(*applied([record.fault for record in records], promised, data))
-    compared = _compared(faulty, outputs)
-    return len(compared) == len(faulty) and all(comparison.agrees for comparison in compared)
-
-
-def _compared(expected: Dict[str, Estimate], outputs: Sequence[Array]) -> Tuple[Comparison, ...]:
-    """Each output beside its expected value, where they have the same shape."""
-    return tuple(
-        compare(name, estimate, actual)
-        for (name, estimate), actual in zip(expected.items(), outputs)
-        if actual.shape == estimate.value.shape
-    )
+    return agree(faulty, outputs)
 
 
 def _checks(

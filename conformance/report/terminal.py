@@ -60,7 +60,9 @@ def rerun_command(node: str, options: Tuple[str, ...] = ()) -> str:
 
 def render(judgement: Judgement, rerun: str, script: str = "") -> str:
     """The report of a case that does not conform; ``script`` is the file that reproduces it, if one was written."""
-    head = [*textwrap.wrap(_headline(judgement), WIDTH), *textwrap.wrap(_cause(judgement), WIDTH)[:4]]
+    told = [_cause(judgement), f"where: {judgement.where}" if judgement.where else ""]
+    head = [*textwrap.wrap(_headline(judgement), WIDTH)[:2]]
+    head += [line for text in told for line in textwrap.wrap(text, WIDTH)[:4]]
     return "\n".join([judgement.case.id, *head, "", *_body(judgement, rerun, script)])
 
 

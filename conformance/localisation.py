@@ -1,0 +1,143 @@
+"""Where a case goes wrong whose cause is not known: in how it is run, in which layer, in which part of a step.
+
+The subject is asked again: the case called eagerly, models of its lower layers, sequences cut short. The states that it
+returns itself are what the reference takes its next step from, so that a step that is wrong is told from one that goes
+on from what was wrong before.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Callable, List, Optional
+
+import numpy as np
+
+from conformance.case import Case
+from conformance.compare import agree, compared
+from conformance.data import Data, Inputs, seed
+from conformance.expected import expected_outputs
+from conformance.expression import layer_expression
+from conformance.subject import Subject
+from reference_impl import LSTM, Estimate, Model, activations, estimate
+from reference_impl.rounding import Rounding
+from reference_impl.step import lstm_gates
+from reference_impl.types import Array
+
+
+def locate(case: Case, data: Data, subject: Subject) -> str:
+    """What can be told of where a case goes wrong, in a sentence, or nothing. No question raises."""
+    try:
+        with np.errstate(all="ignore"):
+            return "; ".join(_told(Probe(case, data, subject)))
+    except Exception:  # a subject that is wrong may fail in whatever else it is asked
+        return ""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A case that a subject can be asked."""
+
+    case: Case
+    data: Data
+    subject: Subject
+
+    @property
+    def outputs(self) -> List[Array]:
+        return self.subject.observe(self.case, self.data).outputs
+
+    @property
+    def agrees(self) -> bool:
+        return agree(expected_outputs(self.subject.promised(self.case), self.data), self.outputs)
+
+    def of(self, data: Optional[Data] = None, **how: Any) -> Probe:
+        """Another case with these fields, and its data."""
+        return replace(self, case=replace(self.case, **how), data=data or self.data)
+
+
+def _told(probe: Probe) -> List[str]:
+    if probe.case.mode != "call":
+        called = probe.of(mode="call")
+        if called.agrees:
+            return ["called eagerly, the same model is right"]
+        probe = called
+    layers = probe.case.model.layers
+    if type(probe.case.model) is Model and len(layers) > 1:
+        number = _first_wrong_layer(probe)
+        below = "those below it are right" if number else "the first"
+        return [f"layer {number + 1} of {len(layers)}, {layer_expression(layers[number])}, is wrong, {below}"]
+    return _told_of_steps(probe)
+
+
+def _first_wrong_layer(probe: Probe) -> int:
+    """The number of the first layer with which the model of the layers up to it is wrong."""
+    layers = probe.case.model.layers
+    recurrent = [number for number, own in enumerate(probe.case.model.state_shapes(probe.case.input_shape)) if own]
+    for number in range(recurrent[0], len(layers) - 1):
+        model = Model(layers[: number + 1])
+        count = sum(map(len, model.weight_shapes(probe.case.input_shape)))
+        if not probe.of(replace(probe.data, weights=probe.data.weights[:count]), model=model).agrees:
+            return number
+    return len(layers) - 1
+
+
+def _told_of_steps(probe: Probe) -> List[str]:
+    """Of one LSTM that returns its sequence: whether its first wrong step and its last one are wrong by themselves."""
+    (layer,) = probe.case.model.layers
+    once = len(probe.case.calls) == 1
+    if not (isinstance(layer, LSTM) and layer.return_sequences and once and not probe.case.mask):
+        return []
+    expected = expected_outputs(probe.subject.promised(probe.case), probe.data)
+    wrong = next((c for c in compared(expected, probe.outputs) if c.name == "output" and not c.agrees), None)
+    if wrong is None:
+        return ["the sequence is right, the states are not"]
+    first, last = wrong.first[-2], probe.case.steps - 1
+    told = [f"step {first} is the first that is wrong, {_of_step(probe, first)}"]
+    return told + ([f"the last step is {_of_step(probe, last)}"] if last > first else [])
+
+
+def _of_step(probe: Probe, step: int) -> str:
+    """Whether a step is wrong by itself, given the subject's own states before it, and in which part."""
+    _, h, c = _after(probe, step + 1)
+    carry, output = _one_step(probe, step, c)
+    right_c, right_h = agree({"c": carry}, [c]), agree({"h": output}, [h])
+    if right_c and right_h:
+        return "right by itself: it goes on from wrong states"
+    if right_h:
+        return "wrong in the carry (input gate, forget gate or candidate), from which the output follows"
+    return "wrong in the output (its gate or activation)" + ("" if right_c else " and in the carry")
+
+
+def _after(probe: Probe, steps: int) -> List[Array]:
+    """What the subject returns after so many steps: the output, h and c."""
+    layer = replace(_lstm(probe.case), return_sequences=False, return_state=True)
+    inputs = Inputs([_read(probe, steps)], [None], probe.data.initial_state)
+    return probe.of(Data((inputs,), probe.data.weights), steps=steps, model=Model((layer,))).outputs
+
+
+def _read(probe: Probe, steps: int) -> Array:
+    """The first so many steps of x in the order of reading, as they lie in x."""
+    x = probe.data.x
+    return x[:, -steps:] if _lstm(probe.case).go_backwards else x[:, :steps]
+
+
+def _lstm(case: Case) -> LSTM:
+    (layer,) = case.model.layers
+    assert isinstance(layer, LSTM)
+    return layer
+
+
+def _one_step(probe: Probe, step: int, c: Array) -> List[Estimate]:
+    """The carry that a step makes of the subject's own states before it, and the output of a carry ``c``."""
+    layer = _lstm(probe.subject.promised(probe.case))
+    act, gate = activations.get(layer.activation), activations.get(layer.recurrent_activation)
+    zeros = tuple(np.zeros(shape) for shape in layer.state_shapes(probe.case.input_shape))
+    states = _after(probe, step)[1:] if step else probe.data.initial_state or zeros
+    x = _read(probe, step + 1)[:, 0 if layer.go_backwards else -1]
+    weights = [weight.astype(np.float64) for weight in probe.data.weights]
+
+    def compute(tile: Callable[[Array], Array], fl: Rounding) -> List[Array]:
+        own_x, own_h, own_c, new_c = (tile(array.astype(np.float64)) for array in (x, *states, c))
+        i, f, z_c, o = lstm_gates(own_x, own_h, weights, gate, fl)
+        return [fl(fl(f * own_c) + fl(i * act(z_c, fl))), fl(o * act(new_c, fl))]
+
+    return estimate(compute, probe.case.compute_dtype, seed(probe.case.id))
