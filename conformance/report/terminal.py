@@ -8,6 +8,8 @@ import shlex
 import textwrap
 import traceback
 from collections import Counter
+from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Any, Iterator, List, Mapping, Sequence, Tuple
 
@@ -27,11 +29,12 @@ COLOURS = re.compile("\x1b\\[[0-9;]*m")
 #: Between what is wrong and by how much.
 RATIO = "; worst ratio "
 
-#: How many wrong tensors a report describes.
-SHOWN = 4
+#: What a report may take of a terminal.
+LINES, WIDTH = 25, 100
+LABEL, HANGING = 10, 4
 
-WIDTH = 100
-LABEL = 10
+#: What a report that is too long is cut in, in this order.
+DISPENSABLE = ("agreed", "also", "keras", "case", "raised", "differs", "on record")
 
 #: Settings that change what the subject computes; a command that reruns a case must repeat them.
 SETTINGS = (
@@ -58,12 +61,39 @@ def rerun_command(node: str, options: Tuple[str, ...] = ()) -> str:
     return " ".join([*settings, "python -m pytest", shlex.quote(node), *options])
 
 
+@dataclass(frozen=True)
+class Block:
+    """A label, the lines behind it, and how many of them a report cannot do without."""
+
+    label: str
+    lines: Sequence[str]
+    least: int = 1
+
+
 def render(judgement: Judgement, rerun: str, script: str = "") -> str:
     """The report of a case that does not conform; ``script`` is the file that reproduces it, if one was written."""
-    told = [_cause(judgement), f"where: {judgement.where}" if judgement.where else ""]
-    head = [*textwrap.wrap(_headline(judgement), WIDTH)[:2]]
-    head += [line for text in told for line in textwrap.wrap(text, WIDTH)[:4]]
-    return "\n".join([judgement.case.id, *head, "", *_body(judgement, rerun, script)])
+    where = f"where: {judgement.where}" if judgement.where else ""
+    told = ((_headline(judgement), 2), (_cause(judgement), 3), (where, 2))
+    head = [judgement.case.id, *(line for text, most in told for line in _cut(textwrap.wrap(text, WIDTH), most)), ""]
+    blocks = [*_body(judgement), *([Block("script", [script])] if script else []), Block("rerun", [rerun])]
+    return "\n".join([*head, *(line for block in _fitted(blocks, LINES - len(head)) for line in _labelled(block))])
+
+
+def _fitted(blocks: Sequence[Block], room: int) -> List[Block]:
+    """The blocks with their last lines cut off, of those first that can be missed most, until they have room."""
+    fitted = list(blocks)
+    for label, number in product(DISPENSABLE, range(len(fitted))):
+        block, over = fitted[number], sum(len(block.lines) for block in fitted) - room
+        if block.label == label and over > 0:
+            fitted[number] = replace(block, lines=_cut(block.lines, max(block.least, len(block.lines) - over)))
+    return fitted
+
+
+def _cut(lines: Sequence[str], most: int) -> List[str]:
+    """So many lines; the last says if there were more."""
+    if len(lines) <= most:
+        return list(lines)
+    return [*lines[: most - 1], f"{lines[most - 1][: WIDTH - LABEL - 4]} …"]
 
 
 def headline(judgement: Judgement) -> str:
@@ -129,34 +159,30 @@ def _headline(judgement: Judgement) -> str:
     return f"{judgement.verdict}: {reason}"
 
 
-def _body(judgement: Judgement, rerun: str, script: str) -> Iterator[str]:
+def _body(judgement: Judgement) -> Iterator[Block]:
     case = judgement.case
-    yield from _entry("case", words(case))
-    yield from _block("keras", [part for line in program(case) for part in _continued(line)])
-    yield from _block("subject", judgement.environment.lines)
+    yield Block("case", _wrapped(words(case)))
+    yield Block("keras", [part for line in program(case) for part in _wrapped(line, HANGING)], least=2)
+    yield Block("subject", judgement.environment.lines)
     if judgement.record:
-        yield from _entry("on record", f"{judgement.record.id}: {judgement.record.departs}")
+        yield Block("on record", _wrapped(f"{judgement.record.id}: {judgement.record.departs}"))
     if judgement.raised is not None:
-        yield from _block("raised", _raised(judgement.raised))
+        yield Block("raised", _raised(judgement.raised), least=3)
     agreed = [_answer(check) for check in judgement.checks if check.agrees]
     agreed += [f"{c.name} (ratio {c.ratio:.2g})" for c in judgement.comparisons if c.agrees]
     if agreed:
-        yield from _entry("agreed", ", ".join(agreed))
-    for check in judgement.checks:
-        if not check.agrees:
-            yield from _entry("differs", f"{check.question}: expected {check.expected}, actual {check.actual}")
+        yield Block("agreed", _wrapped(", ".join(agreed)))
+    differs = [check for check in judgement.checks if not check.agrees]
+    if differs:
+        answers = (f"{check.question}: expected {check.expected}, actual {check.actual}" for check in differs)
+        yield Block("differs", [line for answer in answers for line in _wrapped(answer)])
     wrong = sorted((c for c in judgement.comparisons if not c.agrees), key=lambda c: -c.ratio)
-    for comparison in wrong[:1]:
-        yield from _block(
-            "differs", [f"{_extent(comparison)}, ratio {comparison.ratio:.3g}", *_worst(case, comparison)]
-        )
-    for comparison in wrong[1:]:
-        yield from _block(
-            "differs", [f"{_extent(comparison)}, ratio {comparison.ratio:.3g}, {_first(case, comparison)}"]
-        )
-    if script:
-        yield _label("script") + script
-    yield _label("rerun") + rerun
+    if wrong:
+        numbers = [_extent(wrong[0]), *_worst(case, wrong[0])]
+        yield Block("differs", numbers, least=len(numbers))
+    if wrong[1:]:
+        also = (f"{_extent(comparison)}, {_first(case, comparison)}" for comparison in wrong[1:])
+        yield Block("also", [textwrap.shorten(line, WIDTH - LABEL - 2, placeholder=" …") for line in also])
 
 
 def _answer(check: Check) -> str:
@@ -170,18 +196,16 @@ def _answer(check: Check) -> str:
 
 
 def _extent(comparison: Comparison) -> str:
-    return f"{comparison.name}: {comparison.count} of {comparison.expected.size} elements"
+    return f"{comparison.name}: {comparison.count} of {comparison.expected.size}, ratio {comparison.ratio:.3g}"
 
 
 def _worst(case: Case, comparison: Comparison) -> List[str]:
     worst = comparison.worst
     expected, actual = comparison.expected[worst], float(comparison.actual[worst])
     error, tolerance = comparison.error[worst], comparison.tolerance[worst]
-    return [
-        f"  worst {_place(case, comparison, worst)}: expected {expected:.9g}, actual {actual:.9g},",
-        f"        error {error:.3g}, tolerance {tolerance:.3g}, ratio {comparison.ratio:.3g}",
-        f"  {_first(case, comparison)}",
-    ]
+    values = f"expected {expected:.9g}, actual {actual:.9g}, error {error:.3g}, tolerance {tolerance:.3g}"
+    line = f"  worst {_place(case, comparison, worst)}: {values}, ratio {comparison.ratio:.3g}"
+    return [*_wrapped(line, HANGING), f"  {_first(case, comparison)}"]
 
 
 def _first(case: Case, comparison: Comparison) -> str:
@@ -215,15 +239,12 @@ def _label(name: str) -> str:
     return f"  {name}".ljust(LABEL) + "  "
 
 
-def _entry(name: str, text: str) -> List[str]:
-    return _block(name, textwrap.wrap(text, WIDTH - LABEL - 2, break_long_words=False, break_on_hyphens=False))
+def _wrapped(text: str, hanging: int = 0) -> List[str]:
+    """A text, or a line of a program with what hangs below it, as lines that the report has room for."""
+    further = " " * (len(text) - len(text.lstrip()) + hanging)
+    width = WIDTH - LABEL - 2
+    return textwrap.wrap(text, width, subsequent_indent=further, break_long_words=False, break_on_hyphens=False)
 
 
-def _continued(line: str) -> List[str]:
-    """A line of a program, broken where it is too long for the report."""
-    indent = " " * (len(line) - len(line.lstrip()) + 4)
-    return textwrap.wrap(line, WIDTH - LABEL - 2, subsequent_indent=indent, break_on_hyphens=False) or [line]
-
-
-def _block(name: str, lines: List[str]) -> List[str]:
-    return [_label(name if number == 0 else "") + line for number, line in enumerate(lines)]
+def _labelled(block: Block) -> List[str]:
+    return [_label(block.label if number == 0 else "") + line for number, line in enumerate(block.lines)]
