@@ -12,7 +12,7 @@ from typing import Any, Callable, List, Optional
 
 import numpy as np
 
-from conformance.case import Case
+from conformance.case import Case, map_layers
 from conformance.compare import agree, compared
 from conformance.data import Data, Inputs, seed
 from conformance.expected import expected_outputs
@@ -60,12 +60,20 @@ def _told(probe: Probe) -> List[str]:
         if called.agrees:
             return ["called eagerly, the same model is right"]
         probe = called
+    undropped = probe.of(model=map_layers(probe.case.model, _undropped))
+    if undropped.case.model != probe.case.model and undropped.agrees:
+        return ["without dropout= and recurrent_dropout= the same model is right: something is dropped at inference"]
     layers = probe.case.model.layers
     if type(probe.case.model) is Model and len(layers) > 1:
         number = _first_wrong_layer(probe)
         below = "those below it are right" if number else "the first"
         return [f"layer {number + 1} of {len(layers)}, {layer_expression(layers[number])}, is wrong, {below}"]
     return _told_of_steps(probe)
+
+
+def _undropped(layer: Any) -> Any:
+    """A layer that was told to drop nothing."""
+    return replace(layer, dropout=0.0, recurrent_dropout=0.0) if hasattr(layer, "recurrent_dropout") else layer
 
 
 def _first_wrong_layer(probe: Probe) -> int:

@@ -90,6 +90,16 @@ def test_layer_of_a_stack(where, of_cell, subject):
     assert where(Planted, case).endswith("is wrong, those below it are right")
 
 
+@pytest.mark.parametrize("word", ["dropout", "recurrent_dropout"])
+def test_dropout_at_inference(word, where, subject):
+    class Planted(subject.keras.layers.LSTM):
+        def call(self, sequences, initial_state=None, mask=None, training=False):
+            return super().call(sequences, initial_state=initial_state, mask=mask, training=True)
+
+    told = where(Planted, space.case(f"lstm-B3-T4-D2-functional-call-U3-{word}-sequences"))
+    assert told.startswith("without dropout= and recurrent_dropout= the same model is right")
+
+
 def test_way_of_running(where, subject):
     class Planted(subject.keras.layers.LSTM):
         def call(self, sequences, initial_state=None, **given):
