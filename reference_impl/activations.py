@@ -128,7 +128,12 @@ def hard_silu(x: Array, fl: Rounding) -> Array:
 
 def gelu(x: Array, fl: Rounding) -> Array:
     """x·Φ(x) with the normal distribution function Φ (Hendrycks and Gimpel, 2016), not its tanh approximation."""
-    return fl(x * fl(0.5 * fl(1.0 + fl.elementary(_erf(fl(x / sqrt(2.0)))))))
+    return fl(x * normal_distribution(x, fl))
+
+
+def normal_distribution(x: Array, fl: Rounding) -> Array:
+    """Φ(x) = (1 + erf(x/√2)) / 2."""
+    return fl(0.5 * fl(1.0 + fl.elementary(_erf(fl(x / sqrt(2.0))))))
 
 
 _erf = np.vectorize(erf, otypes=[np.float64])  # NumPy has none

@@ -72,6 +72,11 @@ class Rounding:
         product: Array = a @ b
         return product
 
+    def outer(self, a: Array, b: Array) -> Array:
+        """The sum over T of the outer products of a ``(batch, T, i)`` and b ``(batch, T, j)``: ``(batch, i, j)``."""
+        product: Array = np.swapaxes(a, 1, 2) @ b
+        return product
+
 
 exact = Rounding()
 
@@ -116,11 +121,21 @@ class MonteCarlo(Rounding):
         """
         product: Array = a @ b
         copies = self._copies(product)
-        terms = 0.5 * (b.shape[0] + 3)
-        scale = np.sqrt(terms * (np.square(a[copies]) @ np.square(b)))
+        return self._perturbed(product, np.square(a[copies]) @ np.square(b), b.shape[0])
+
+    def outer(self, a: Array, b: Array) -> Array:
+        """As ``matmul``: the sum over T is one of T products."""
+        product: Array = np.swapaxes(a, 1, 2) @ b
+        copies = self._copies(product)
+        squares = np.swapaxes(np.square(a[copies]), 1, 2) @ np.square(b[copies])
+        return self._perturbed(product, squares, a.shape[1])
+
+    def _perturbed(self, product: Array, squares: Array, terms: int) -> Array:
+        """Perturb sums of so many products in place; ``squares`` are those of the products, added up, of the copies."""
+        scale = np.sqrt(0.5 * (terms + 3) * squares)
         scale[~np.isfinite(scale)] = 0.0  # an infinite term is not blurred by rounding
         scale *= self._uniform(scale.shape, centre=0.0, limit=self._u)
-        product[copies] += scale
+        product[self._copies(product)] += scale
         return product
 
     def _copies(self, value: Array) -> slice:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Optional, Sequence, Tuple
+from typing import NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -45,12 +45,7 @@ def lstm_gates(
 
     The arguments are those of ``lstm_step``. Returns i, f, z_c and o.
     """
-    kernel, recurrent_kernel, *bias = weights
-    z = fl(_product(x, kernel, dropout.inputs, fl) + _product(h, recurrent_kernel, dropout.recurrent, fl))
-    for b in bias:
-        z = fl(z + b)
-    z_i, z_f, z_c, z_o = split_gates(z)
-    gates = recurrent_activation(np.stack([z_i, z_f, z_o], axis=1), fl)  # (batch, 3, u)
+    _, gates, z_c = _gates(x, h, weights, recurrent_activation, fl, dropout)
     return gates[:, 0], gates[:, 1], z_c, gates[:, 2]
 
 
@@ -74,10 +69,58 @@ def lstm_step(
     x is (batch, d), h and c are (batch, u); ``weights`` are W (d, 4u), U (u, 4u) and, if the layer has a bias,
     b (4u,). σ is ``recurrent_activation``, act is ``activation``. Returns h' and c'.
     """
-    i, f, z_c, o = lstm_gates(x, h, weights, recurrent_activation, fl, dropout)
-    c = fl(fl(f * c) + fl(i * activation(z_c, fl)))
-    h = fl(o * activation(c, fl))
-    return h, c
+    values = lstm_values(x, h, c, weights, activation, recurrent_activation, fl, dropout)
+    return values.h, values.c
+
+
+class Values(NamedTuple):
+    """All that ``lstm_step`` computes, for whoever goes back through it; each (batch, u) where nothing else is said."""
+
+    sums: Array  #: z_i, z_f, z_o: (batch, 3, u)
+    gates: Array  #: i, f, o: (batch, 3, u)
+    z_c: Array
+    candidate: Array  #: act(z_c)
+    c: Array  #: c'
+    activated: Array  #: act(c')
+    h: Array  #: h'
+
+
+def lstm_values(
+    x: Array,
+    h: Array,
+    c: Array,
+    weights: Sequence[Array],
+    activation: Function,
+    recurrent_activation: Function,
+    fl: Rounding = exact,
+    dropout: DropoutMasks = NO_DROPOUT,
+) -> Values:
+    """The values of ``lstm_step``, whose arguments these are."""
+    sums, gates, z_c = _gates(x, h, weights, recurrent_activation, fl, dropout)
+    i, f, o = gates[:, 0], gates[:, 1], gates[:, 2]
+    kept = fl(f * c)
+    candidate = activation(z_c, fl)
+    c = fl(kept + fl(i * candidate))
+    activated = activation(c, fl)
+    return Values(sums, gates, z_c, candidate, c, activated, fl(o * activated))
+
+
+def _gates(
+    x: Array,
+    h: Array,
+    weights: Sequence[Array],
+    recurrent_activation: Function,
+    fl: Rounding,
+    dropout: DropoutMasks,
+) -> Tuple[Array, Array, Array]:
+    """The sums z_i, z_f, z_o and the gates made of them, each (batch, 3, u), and z_c, (batch, u)."""
+    kernel, recurrent_kernel, *bias = weights
+    z = fl(_product(x, kernel, dropout.inputs, fl) + _product(h, recurrent_kernel, dropout.recurrent, fl))
+    for b in bias:
+        z = fl(z + b)
+    z_i, z_f, z_c, z_o = split_gates(z)
+    sums = np.stack([z_i, z_f, z_o], axis=1)
+    return sums, recurrent_activation(sums, fl), z_c
 
 
 def _product(value: Array, weight: Array, masks: Optional[Array], fl: Rounding) -> Array:

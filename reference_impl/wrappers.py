@@ -68,13 +68,28 @@ class Bidirectional(Layer):
         Weights, states and dropout masks are the forward half's, then the backward half's.
         """
         first, second = self.halves
-        w, s, d = len(weights) // 2, len(given.states) // 2, len(given.dropout) // 2
-        forward = first.run(x, weights[:w], given._replace(states=given.states[:s], dropout=given.dropout[:d]))
-        backward = second.run(x, weights[w:], given._replace(states=given.states[s:], dropout=given.dropout[d:]))
-        flipped = backward.outputs[0][:, ::-1] if self.layer.return_sequences else backward.outputs[0]
-        merged = MERGE_MODES[self.merge_mode](forward.outputs[0], flipped, given.fl)
+        to_first, to_second = self.split(weights, given)
+        return self.merged(first.run(x, *to_first), second.run(x, *to_second), given.fl)
+
+    def merged(self, forward: Run, backward: Run, fl: Rounding) -> Run:
+        """What the runs of the halves are together."""
+        merged = MERGE_MODES[self.merge_mode](forward.outputs[0], self.flipped(backward.outputs[0]), fl)
         returned = (*merged, *forward.outputs[1:], *backward.outputs[1:])
         return Run(returned, forward.states + backward.states, forward.mask)
+
+    def flipped(self, output: Array) -> Array:
+        """An output of the backward half with its steps, if it has any, in the order of x, and back."""
+        return output[:, ::-1] if self.layer.return_sequences else output
+
+    def split(self, weights: Sequence[Array], given: Given) -> Tuple[Tuple[Sequence[Array], Given], ...]:
+        """The weights of the forward half and what it is given, and those of the backward half."""
+        first, _ = self.halves
+        w, s = len(first.weight_shapes(1)), len(first.state_shapes((None, None, None)))
+        d = s // 2  # an LSTM cell has two states
+        return (
+            (weights[:w], given._replace(states=given.states[:s], dropout=given.dropout[:d])),
+            (weights[w:], given._replace(states=given.states[s:], dropout=given.dropout[d:])),
+        )
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,180 @@
+"""Back-propagation through time: a step, and the steps of a sequence, from the last to the first (Werbos, 1990).
+
+``d_v`` stands for ∂L/∂v. To *differentiate* something is to run it and to return, beside what it did, its *pullback*:
+the function that takes the gradient of what was returned to that of what was read, from the values met on the way.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import reduce, singledispatch
+from typing import Any, Callable, List, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+
+from reference_impl import activations, derivatives
+from reference_impl.cells import Cell, LSTMCell, StackedRNNCells
+from reference_impl.layer import NOTHING, Arrays, Given
+from reference_impl.rounding import Rounding
+from reference_impl.step import NO_DROPOUT, lstm_values
+from reference_impl.types import Array
+from reference_impl.weights import split_gates
+
+
+class Factors(NamedTuple):
+    """In one step of an LSTM cell, what its weights multiply, x (batch, d) and h (batch, u), and d_z (batch, 4u)."""
+
+    x: Array
+    h: Array
+    d_z: Array
+
+
+class StepGradients(NamedTuple):
+    """d_x (batch, d), the gradients of the states before the step, and each LSTM cell's factors of its weights'."""
+
+    inputs: Array
+    states: Arrays
+    factors: Tuple[Factors, ...]
+
+
+#: From the gradients of a step's output and of the states after it.
+StepPullback = Callable[[Array, Arrays], StepGradients]
+#: What ``Cell.step`` returns, and its pullback.
+Step = Tuple[Tuple[Array, Arrays], StepPullback]
+
+
+class Recorded:
+    """A cell or layer in all but this: it keeps what each of its steps or runs did, and the pullback."""
+
+    def __init__(self, inner: Any, differentiate: Callable[..., Tuple[Any, Any]]) -> None:
+        self._inner, self._differentiate = inner, differentiate
+        self.kept: List[Tuple[Any, Any]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def run(self, x: Array, weights: Sequence[Array], given: Given = NOTHING) -> Any:
+        self.kept.append(self._differentiate(self._inner, x, weights, given))
+        return self.kept[-1][0]
+
+    step = run
+
+
+@singledispatch
+def differentiate_step(cell: Cell, x: Array, weights: Sequence[Array], given: Given) -> Step:
+    """What ``cell.step`` returns, and its pullback. Raises TypeError for a cell that is not known here."""
+    raise TypeError(f"the derivative of {type(cell).__name__} is not known")
+
+
+@differentiate_step.register(LSTMCell)
+def _lstm_cell(cell: LSTMCell, x: Array, weights: Sequence[Array], given: Given) -> Step:
+    """Back through ``lstm_step``, from the last equation to the first (Hochreiter and Schmidhuber, 1997; in full).
+
+    ::
+
+        h' = o ∘ act(c')              d_o = d_h' ∘ act(c')    d_c' += act'(c') ∘ (d_h' ∘ o)
+        c' = f ∘ c  +  i ∘ act(z_c)   d_f = d_c' ∘ c          d_c = d_c' ∘ f
+                                      d_i = d_c' ∘ act(z_c)   d_z_c = act'(z_c) ∘ (d_c' ∘ i)
+        i = σ(z_i), ...               d_z_i = σ'(z_i) ∘ d_i, ...
+        z = x·W + h·U + b             d_x = d_z·Wᵀ            d_h = d_z·Uᵀ
+    """
+    fl, (h, c), (dropout,) = given.fl, given.states, given.dropout or (NO_DROPOUT,)
+    act, gate = activations.get(cell.activation), activations.get(cell.recurrent_activation)
+    act_back, gate_back = derivatives.get(cell.activation), derivatives.get(cell.recurrent_activation)
+    v = lstm_values(x, h, c, weights, act, gate, fl, dropout)
+    i, f, o = v.gates[:, 0], v.gates[:, 1], v.gates[:, 2]
+
+    def pullback(d_output: Array, d_states: Arrays) -> StepGradients:
+        d_h = fl(d_output + d_states[0])
+        d_c = fl(d_states[1] + act_back(v.c, v.activated, fl(d_h * o), fl))
+        d_gates = np.stack([fl(d_c * v.candidate), fl(d_c * c), fl(d_h * v.activated)], axis=1)
+        d_sums = gate_back(v.sums, v.gates, d_gates, fl)
+        d_z_c = act_back(v.z_c, v.candidate, fl(d_c * i), fl)
+        d_z = np.concatenate([d_sums[:, 0], d_sums[:, 1], d_z_c, d_sums[:, 2]], axis=-1)
+        d_x = _through_product(d_z, weights[0], dropout.inputs, fl)
+        d_old_h = _through_product(d_z, weights[1], dropout.recurrent, fl)
+        return StepGradients(d_x, (d_old_h, fl(d_c * f)), (Factors(x, h, d_z),))
+
+    return (v.h, (v.h, v.c)), pullback
+
+
+@differentiate_step.register(StackedRNNCells)
+def _stacked_cells(cell: StackedRNNCells, x: Array, weights: Sequence[Array], given: Given) -> Step:
+    """From the topmost cell down: d_x of a cell is d_output of the one below."""
+    recorded: Any = tuple(Recorded(own, differentiate_step) for own in cell.cells)
+
+    def pullback(d_output: Array, d_states: Arrays) -> StepGradients:
+        below = StepGradients(d_output, (), ())
+        for level in reversed(range(len(recorded))):
+            ((_, pullback),) = recorded[level].kept
+            step = pullback(below.inputs, d_states[2 * level : 2 * level + 2])
+            below = StepGradients(step.inputs, step.states + below.states, step.factors + below.factors)
+        return below
+
+    return replace(cell, cells=recorded).step(x, weights, given), pullback
+
+
+def scan_back(
+    pullbacks: Sequence[StepPullback],
+    d_outputs: Array,
+    d_states: Arrays,
+    mask: Optional[Array],
+    zero_output_for_mask: bool,
+    fl: Rounding,
+) -> Tuple[Array, Arrays, List[Tuple[Factors, ...]]]:
+    """The way back through ``scan``.
+
+    ``pullbacks``, ``d_outputs`` (batch, T, u) and ``mask`` (batch, T) are in the order of reading, ``d_states`` those
+    after the last step. A masked step hands the states' gradients on as they are, and its output's to the step whose
+    output it repeats. Returns d_x (batch, T, d), the first states' gradients and the factors of each step.
+    """
+    steps: List[StepGradients] = []
+    d_repeated = np.zeros_like(d_outputs[:, 0])
+    for t in reversed(range(len(pullbacks))):
+        if mask is None:
+            step = pullbacks[t](d_outputs[:, t], d_states)
+            d_states = step.states
+        else:
+            counts = mask[:, t, np.newaxis].astype(bool)
+            d_output = fl(d_outputs[:, t] + d_repeated)
+            step = pullbacks[t](np.where(counts, d_output, 0.0), tuple(np.where(counts, d, 0.0) for d in d_states))
+            d_states = tuple(np.where(counts, d_old, d) for d_old, d in zip(step.states, d_states))
+            d_repeated = np.where(counts | zero_output_for_mask, 0.0, d_output)
+        steps.insert(0, step)
+    return np.stack([step.inputs for step in steps], axis=1), d_states, [step.factors for step in steps]
+
+
+def gradients_of_cells(cell: Cell, factors: Sequence[Tuple[Factors, ...]], given: Given) -> Arrays:
+    """The gradients of the weights of every LSTM cell in a cell: sums over the steps of products of factors."""
+    cells = cell.cells if isinstance(cell, StackedRNNCells) else (cell,)
+    d_weights: Arrays = ()
+    for own, of_cell, dropout in zip(cells, zip(*factors), given.dropout or (NO_DROPOUT,) * len(cells)):
+        x, h, d_z = (np.stack(arrays, axis=1) for arrays in zip(*of_cell))
+        d_kernel, d_bias = gradients_of_product(x, d_z, given.fl, dropout.inputs)
+        d_recurrent_kernel, _ = gradients_of_product(h, d_z, given.fl, dropout.recurrent)
+        d_weights += (d_kernel, d_recurrent_kernel, d_bias)[: len(own.weight_shapes(1))]
+    return d_weights
+
+
+def gradients_of_product(value: Array, d_z: Array, fl: Rounding, masks: Optional[Array] = None) -> Tuple[Array, Array]:
+    """∂L/∂W = Σ valueᵀ·d_z (batch, i, j) and ∂L/∂b = Σ d_z (batch, j) of z = value·W + b.
+
+    value is (batch, T, i), d_z (batch, T, j); dropout's ``masks`` (batch, 4, i) are the same in all T steps.
+    """
+    d_weight = fl.outer(value, d_z)
+    if masks is not None:
+        d_weight = fl(d_weight * np.repeat(np.swapaxes(masks, 1, 2), d_z.shape[-1] // 4, axis=-1))
+    return d_weight, fl.outer(np.ones((*d_z.shape[:2], 1)), d_z)[:, 0]
+
+
+def sums(gradients: Sequence[Arrays], fl: Rounding) -> Arrays:
+    """The gradients of what is used several times, from those of each use."""
+    return tuple(reduce(lambda a, b: fl(a + b), own) for own in zip(*gradients))
+
+
+def _through_product(d_z: Array, weight: Array, masks: Optional[Array], fl: Rounding) -> Array:
+    """∂L/∂value = d_z·weightᵀ of z = value·weight, for each gate after its dropout mask where there is one."""
+    if masks is None:
+        return fl.matmul(d_z, weight.T)
+    gates = enumerate(zip(split_gates(d_z), split_gates(weight)))
+    return sums([(fl(fl.matmul(d, own.T) * masks[:, gate]),) for gate, (d, own) in gates], fl)[0]
