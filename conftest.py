@@ -110,7 +110,7 @@ def hold(
     """Turn a verdict into pytest's: pass, fail with the report, xfail a known divergence, skip what is unsupported."""
 
     def hold(judgement: Judgement, document: str = "") -> None:
-        record_property("case", judgement.case.id)
+        record_property("case", judgement.name)
         record_property("verdict", judgement.verdict)
         record_property("ratio", min(judgement.ratio, sys.float_info.max))  # JSON has no infinity
         if document:

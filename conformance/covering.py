@@ -17,7 +17,7 @@ from typing import Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
 from conformance.expected import sees
 from conformance.fixtures import FIXTURES
-from conformance.space import TOPOLOGIES, Row, Topology
+from conformance.space import OF_GRADIENTS, TOPOLOGIES, Row, Topology
 
 #: Words of two or three options.
 Combination = Tuple[Tuple[str, str], ...]
@@ -25,6 +25,9 @@ Combination = Tuple[Tuple[str, str], ...]
 #: By tier, of how many options every combination of words is in some case of each topology.
 STRENGTHS = {"default": 2, "full": 3}
 TIERS = ("smoke", *STRENGTHS)
+
+#: By array, the topologies that it covers, and of how many options it has every combination of words.
+ARRAYS = {**{tier: (TOPOLOGIES, strength) for tier, strength in STRENGTHS.items()}, "gradients": (OF_GRADIENTS, 2)}
 
 #: For an option a word that runs twice or in a graph, and one that does not.
 QUICKER = (("steps", "open_steps", "T4"), ("mode", "predict_on_batch", "call"))
@@ -156,21 +159,21 @@ def essence(ids: Sequence[str]) -> List[str]:
 
 
 def frozen_ids(tier: str, folder: Path = FIXTURES / "cases") -> List[str]:
-    """The ids of a tier that ``fixtures/cases/`` holds, and those that found something beyond pairs of words."""
-    files = (tier,) if tier == "smoke" else (tier, "found")
+    """The ids of an array that ``fixtures/cases/`` holds; a tier has those too that found something beyond pairs."""
+    files = (tier, "found") if tier in STRENGTHS else (tier,)
     ids = (case_id for name in files for case_id in (folder / f"{name}.txt").read_text(encoding="utf-8").split())
     return list(dict.fromkeys(ids))
 
 
 def freeze(folder: Path = FIXTURES / "cases") -> None:
-    """Complete every tier and write it; the smoke tier is part of the default one."""
+    """Complete every array and write it; the smoke tier is part of the default one."""
     by_tier = {
-        tier: [
+        array: [
             case_id
-            for topology in TOPOLOGIES.values()
-            for case_id in covering(topology, strength, _known(topology, folder / f"{tier}.txt"))
+            for topology in topologies.values()
+            for case_id in covering(topology, strength, _known(topology, folder / f"{array}.txt"))
         ]
-        for tier, strength in STRENGTHS.items()
+        for array, (topologies, strength) in ARRAYS.items()
     }
     by_tier["smoke"] = essence(by_tier["default"])
     for tier, ids in by_tier.items():

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import Callable, Dict, List
+from typing import Callable, Dict, List, Optional, Tuple
 
 import numpy as np
 
 from conformance.case import Call, Case
-from conformance.data import Data, draw, seed
+from conformance.data import Data, Inputs, draw, seed
 from reference_impl import Estimate, estimate
 from reference_impl.layer import Arrays
 from reference_impl.model import States
@@ -34,12 +34,19 @@ def returned(
     arrays: List[Array] = []
     ends: States = ()
     for call, inputs in zip(case.calls, data.calls):
-        x = [tile(round_to(array, case.compute_dtype)) for array in inputs.x]
-        given = tuple(tile(round_to(state, case.compute_dtype)) for state in inputs.states)
-        masks = [None if mask is None else tile(mask) for mask in inputs.masks]
-        outputs, ends = case.model.run(x, weights, _starts(case, call, given, ends), masks, fl)
+        x, starts, masks = prepared(case, call, inputs, ends, tile)
+        outputs, ends = case.model.run(x, weights, starts, masks, fl)
         arrays += outputs
     return arrays
+
+
+def prepared(
+    case: Case, call: Call, inputs: Inputs, ends: States, tile: Callable[[Array], Array]
+) -> Tuple[List[Array], List[Arrays], List[Optional[Array]]]:
+    """What a call gives the model: x, the states each layer starts from, and masks."""
+    given = tuple(tile(round_to(state, case.compute_dtype)) for state in inputs.states)
+    x = [tile(round_to(array, case.compute_dtype)) for array in inputs.x]
+    return x, _starts(case, call, given, ends), [None if mask is None else tile(mask) for mask in inputs.masks]
 
 
 def sees(case: Case) -> bool:

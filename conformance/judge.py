@@ -56,7 +56,7 @@ class Judgement:
     ``raised`` is the exception that kept the subject from answering, if any. ``record`` is the registered divergence
     that covers the case in this version, ``surprise`` what is not as that record says. Where the numbers are wrong
     ``diagnosis`` says what of, and ``where`` what can be told if that is not known. ``data`` are what the case was run
-    with; a training program has none.
+    with; a training program has none. ``question`` is what else than its outputs was asked of the case.
     """
 
     case: Case
@@ -70,6 +70,12 @@ class Judgement:
     diagnosis: Optional[Diagnosis] = None
     where: str = ""
     data: Optional[Data] = None
+    question: str = ""
+
+    @property
+    def name(self) -> str:
+        """The case's id, and what was asked of it."""
+        return f"{self.question} of {self.case.id}" if self.question else self.case.id
 
     @property
     def agrees(self) -> bool:
@@ -105,7 +111,7 @@ class Judgement:
             return DIVERGES if self.surprise else KNOWN
         if not self.agrees:
             return DIVERGES
-        return UNTRUSTED if self.case.id in untrusted() else CONFORMS
+        return UNTRUSTED if self.name in untrusted() else CONFORMS
 
 
 def judge(

@@ -290,6 +290,30 @@ TOPOLOGIES: Dict[str, Topology] = {
 }
 
 
+def _differentiated(topology: Topology) -> Topology:
+    """The options of a topology that gradients depend on, without words that try the forward pass alone."""
+    options = _without(
+        topology.options,
+        steps="open_steps",
+        values=f"integers|nan_masked|{ARITHMETIC}",
+        mask="left_padding|first_step|last_step|masked_row",
+        source="integer_mask",
+        api="sequential|subclass",
+        mode="|".join(set(MODES) - set(DIFFERENTIATING)),
+        dtype="bfloat16|mixed_bfloat16|float16",
+        dropout="dropout|recurrent_dropout",
+        stateful="stateful",
+    )
+    return replace(topology, options=options)
+
+
+#: What a model is run in while its gradients are recorded.
+DIFFERENTIATING = ("call", "function", "compiled")
+
+#: The part of the option space that gradients are asked of; its ids are ids of the whole.
+OF_GRADIENTS: Dict[str, Topology] = {name: _differentiated(topology) for name, topology in TOPOLOGIES.items()}
+
+
 def case(case_id: str) -> Case:
     """The case of an id. Raises ValueError where the option space has none."""
     name = case_id.split("-", maxsplit=1)[0]

@@ -77,6 +77,11 @@ class Rounding:
         product: Array = np.swapaxes(a, 1, 2) @ b
         return product
 
+    def total(self, rows: Array, runs: int) -> Array:
+        """The sums over the batch rows of each run, (runs, ...), of an array whose first axis holds all rows."""
+        summed: Array = rows.reshape((runs, -1, *rows.shape[1:])).sum(axis=1)
+        return self(summed)
+
 
 exact = Rounding()
 
@@ -178,7 +183,8 @@ def estimate(compute: Computation, dtype: str, seed: int, copies: int = COPIES) 
     def tile(array: Array) -> Array:
         return np.concatenate([array] * (copies + 1))
 
-    results = compute(tile, MonteCarlo(number_format.unit_roundoff, copies, seed))
+    with np.errstate(over="ignore", invalid="ignore"):  # a case may well overflow, or read an infinity
+        results = compute(tile, MonteCarlo(number_format.unit_roundoff, copies, seed))
     return [_estimate(result.reshape((copies + 1, -1, *result.shape[1:])), number_format) for result in results]
 
 

@@ -18,7 +18,7 @@ from conformance.compare import Comparison
 from conformance.diagnosis import in_words
 from conformance.expression import program, words
 from conformance.judge import AGREES, DIVERGES, Check, Judgement
-from reference_impl import Bidirectional
+from reference_impl import GATES, Bidirectional
 
 #: Frames of the harness itself say nothing about a subject that raised.
 OURS = str(Path(__file__).resolve().parents[1])
@@ -45,6 +45,12 @@ SETTINGS = (
     "TF_XLA_FLAGS",
     "CUDA_VISIBLE_DEVICES",
 )
+
+#: How the names of gradients of an LSTM's weights end; their columns are gates and units.
+WEIGHTS = ("kernel", "bias")
+
+#: What tells the weights of the cells of a stack apart.
+NUMBER = re.compile(r"_\d+$")
 
 #: What the axes of a tensor are, by their number.
 AXES = {
@@ -74,7 +80,7 @@ def render(judgement: Judgement, rerun: str, script: str = "") -> str:
     """The report of a case that does not conform; ``script`` is the file that reproduces it, if one was written."""
     where = f"where: {judgement.where}" if judgement.where else ""
     told = ((_headline(judgement), 2), (_cause(judgement), 3), (where, 2))
-    head = [judgement.case.id, *(line for text, most in told for line in _cut(textwrap.wrap(text, WIDTH), most)), ""]
+    head = [judgement.name, *(line for text, most in told for line in _cut(textwrap.wrap(text, WIDTH), most)), ""]
     blocks = [*_body(judgement), *([Block("script", [script])] if script else []), Block("rerun", [rerun])]
     return "\n".join([*head, *(line for block in _fitted(blocks, LINES - len(head)) for line in _labelled(block))])
 
@@ -213,13 +219,26 @@ def _first(case: Case, comparison: Comparison) -> str:
 
 
 def _place(case: Case, comparison: Comparison, index: Tuple[int, ...]) -> str:
-    """Where an element is; a unit of a Bidirectional's joined output is one of the forward or of the backward half."""
-    *before, unit = AXES[len(index)]
+    """Where an element is."""
+    *before, last = AXES[len(index)]
     *where, number = index
-    top, size = case.model.layers[-1], comparison.expected.shape[-1]
-    if isinstance(top, Bidirectional) and top.merge_mode == "concat" and comparison.name.startswith("output"):
-        unit, number = ("forward unit", number) if number < size // 2 else ("backward unit", number - size // 2)
-    return f"[{', '.join(f'{name} {i}' for name, i in zip((*before, unit), (*where, number)))}]"
+    if NUMBER.sub("", comparison.name).endswith(WEIGHTS):
+        before, (last, number) = ["row"][: len(before)], _of_gate(number, comparison.expected.shape[-1] // 4)
+    elif isinstance(case.model.layers[-1], Bidirectional) and comparison.name.startswith("output"):
+        last, number = _of_half(case.model.layers[-1], number, comparison.expected.shape[-1] // 2)
+    return f"[{', '.join(f'{name} {i}' for name, i in zip((*before, last), (*where, number)))}]"
+
+
+def _of_gate(column: int, units: int) -> Tuple[str, int]:
+    """The gate and the unit that a column of a weight is for."""
+    return f"gate {GATES[column // units]}, unit", column % units
+
+
+def _of_half(layer: Bidirectional, unit: int, units: int) -> Tuple[str, int]:
+    """A unit of a Bidirectional's joined output is one of the forward or of the backward half."""
+    if layer.merge_mode != "concat":
+        return "unit", unit
+    return ("forward unit", unit) if unit < units else ("backward unit", unit - units)
 
 
 def _raised(error: Exception) -> List[str]:

@@ -23,6 +23,7 @@ from conformance.subject.build import (
     shapes,
     symbolic_inputs,
 )
+from conformance.subject.gradients import gradients
 from conformance.subject.modes import MODES, ROWS, building, jit_argument
 from conformance.subject.summary import read_summary
 from conformance.subject.witness import weights_witness
@@ -174,6 +175,17 @@ class Subject:
             weights_read_back=[np.asarray(weight) for layer in built.layers for weight in layer.get_weights()],
             outputs=self.run(built, case, data),
         )
+
+    def gradients(self, case: Case, data: Data, cotangents: Sequence[Array]) -> List[Array]:
+        """The gradients of Σ ⟨cotangent, output⟩ in the first call of a case.
+
+        They are with respect to x (where it is no token or integer), the initial states and the weights, in this order.
+        """
+        built = self.build(case)
+        set_weights(built.layers, data.weights)
+        given = self.tensors(input_arrays(case, data.calls[0]).arrange())
+        outer = [self.tensors(array) for array in cotangents]
+        return [self.to_numpy(one) for one in gradients(self.tensorflow, built, case.mode, given, outer)]
 
     def train(self, case: Case, program: Training, data: Data, y: Array) -> Trained:
         """Compile and fit the model of a case as the program says, from the weights of ``data`` on ``data.x`` and y."""

@@ -7,7 +7,7 @@ from itertools import combinations, product
 import pytest
 
 from conformance import space
-from conformance.covering import STRENGTHS, frozen_ids, words_of
+from conformance.covering import ARRAYS, frozen_ids, words_of
 from conformance.data import draw
 from conformance.expected import sees
 from conformance.expression import program, words
@@ -15,14 +15,21 @@ from conformance.expression import program, words
 DEFAULT = frozen_ids("default")
 
 
-def rows_of(tier, topology):
-    return [topology.row(case_id) for case_id in frozen_ids(tier) if case_id.split("-")[0] == topology.name]
+COVERED = [
+    pytest.param(array, topology, strength, id=f"{array}-{topology.name}")
+    for array, (topologies, strength) in ARRAYS.items()
+    for topology in topologies.values()
+]
+
+
+def rows_of(array, topology):
+    return [topology.row(case_id) for case_id in frozen_ids(array) if case_id.split("-")[0] == topology.name]
 
 
 @lru_cache(maxsize=None)
-def go_together(name, combination):
-    """Whether some row of the topology of this name has these words: an exhaustive search, option by option."""
-    return _completable(space.TOPOLOGIES[name], dict(combination))
+def go_together(array, name, combination):
+    """Whether some row of this topology of an array has these words: an exhaustive search, option by option."""
+    return _completable(ARRAYS[array][0][name], dict(combination))
 
 
 def _completable(topology, chosen):
@@ -36,18 +43,16 @@ def _completable(topology, chosen):
     return any(_completable(topology, {**chosen, missing[0]: word}) for word in words)
 
 
-def possible_in_pairs(topology, combination):
+def possible_in_pairs(array, topology, combination):
     """A combination of which two words exclude each other need not be searched for."""
-    return all(go_together(topology.name, pair) for pair in combinations(combination, 2))
+    return all(go_together(array, topology.name, pair) for pair in combinations(combination, 2))
 
 
-@pytest.mark.parametrize("topology", space.TOPOLOGIES.values(), ids=lambda topology: topology.name)
-@pytest.mark.parametrize("tier", STRENGTHS)
-def test_coverage(tier, topology, record_property, capsys):
+@pytest.mark.parametrize(("array", "topology", "strength"), COVERED)
+def test_coverage(array, topology, strength, record_property, capsys):
     """Of all words, pairs or triples of words that go together, none is missing."""
-    strength = STRENGTHS[tier]
     covered = {
-        combination for row in rows_of(tier, topology) for combination in combinations(sorted(row.items()), strength)
+        combination for row in rows_of(array, topology) for combination in combinations(sorted(row.items()), strength)
     }
     possible = {
         tuple(zip(options, words))
@@ -55,19 +60,21 @@ def test_coverage(tier, topology, record_property, capsys):
         for words in product(*(topology.options[option] for option in options))
     }
     left_out = possible - covered
-    missing = [one for one in left_out if possible_in_pairs(topology, one) and go_together(topology.name, one)]
+    missing = [
+        one for one in left_out if possible_in_pairs(array, topology, one) and go_together(array, topology.name, one)
+    ]
     counts = f"cover {len(covered)} of {len(possible)} combinations of {strength}"
     with capsys.disabled():
-        sys.stdout.write(f"\n{tier} {topology.name}: {len(rows_of(tier, topology))} cases {counts}; ")
+        sys.stdout.write(f"\n{array} {topology.name}: {len(rows_of(array, topology))} cases {counts}; ")
         sys.stdout.write(f"{len(left_out) - len(missing)} exclude themselves, {len(missing)} are missing")
     record_property("covered", len(covered))
     assert not missing, missing[:3]
 
 
-@pytest.mark.parametrize("tier", STRENGTHS)
-def test_every_case_sees_the_weights(tier):
+@pytest.mark.parametrize("array", ARRAYS)
+def test_every_case_sees_the_weights(array):
     """Where other weights give the same outputs nothing is tried. That is for the cases in which all is masked."""
-    blind = [case_id for case_id in frozen_ids(tier) if not sees(space.case(case_id))]
+    blind = [case_id for case_id in frozen_ids(array) if not sees(space.case(case_id))]
     assert [case_id for case_id in blind if "-all_masked-" not in case_id] == []
 
 
@@ -82,7 +89,7 @@ def test_every_word_meets_every_mode(topology):
     rows = rows_of("default", topology)
     for option, known in topology.options.items():
         for word, mode in product(known, topology.options["mode"]):
-            if option != "mode" and go_together(topology.name, ((option, word), ("mode", mode))):
+            if option != "mode" and go_together("default", topology.name, ((option, word), ("mode", mode))):
                 assert any(row[option] == word and row["mode"] == mode for row in rows), (word, mode)
 
 
