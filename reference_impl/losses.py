@@ -136,7 +136,7 @@ class CategoricalCrossentropy(Loss):
             return fl(fl(softmax(y_pred, fl) * y_true.sum(axis=-1, keepdims=True)) - y_true)
         total = fl(y_pred.sum(axis=-1, keepdims=True))
         q = fl(y_pred / total)
-        g = np.where(_unclipped(q), fl(-y_true / q), 0.0)
+        g = np.where(_unclipped(q), fl(-y_true / np.maximum(q, EPSILON)), 0.0)
         return fl(fl(g - fl(fl(g * q).sum(axis=-1, keepdims=True))) / total)
 
 
