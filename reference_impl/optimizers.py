@@ -6,9 +6,9 @@ elementwise but for norms, which are taken over all axes but the first. Numbers 
 used: 1 - 0.999 is off by 1e-5 of itself in float32, and Keras's versions compute it in float32 or in float64.
 
 Clipping comes first, then weight decay, then the step; a constraint (see ``constraints``) after it. The gradients are
-of the loss with its regularizers. Measured on Keras 2.4, 2.10, 2.15 and 3.15. "Since 2.11" means the optimizers of
-``keras/optimizers/`` at v2.11.0, those before being ``keras/optimizers/optimizer_v2/`` at v2.10.0, and those of
-Keras 3 ``keras/src/optimizers/`` at v3.15.0. Defaults are the same in all versions.
+of the loss with its regularizers. Measured on Keras 2.4, 2.10, 2.15 and 3.15. The optimizers before 2.11 are those of
+``keras/optimizers/optimizer_v2/`` at v2.10.0, those since 2.11 of ``keras/optimizers/optimizer_experimental/`` at
+v2.11.0 and ``keras/src/optimizers/`` at v3.15.0. Defaults are the same in all versions.
 """
 
 from __future__ import annotations
@@ -159,7 +159,7 @@ class Adam(Optimizer):
 class AdamW(Adam):
     """Adam with a weight decay that is not part of the gradient (Loshchilov and Hutter, 2019).
 
-    λ is multiplied by η. Since 2.11; in 2.10 it is ``keras.optimizers.experimental.AdamW``, and computes the same.
+    λ is multiplied by η. In 2.10 and 2.11 it is ``keras.optimizers.experimental.AdamW``, and computes the same.
     """
 
     weight_decay: Optional[float] = 0.004

@@ -29,7 +29,8 @@ def shares(
     ``shape`` is that of ℓ, (runs·batch, ...). ``sample_weight`` w and the boolean ``mask`` m have that shape or its
     first axes: w (batch,) weighs whole samples, w (batch, T) their time steps. n is the number of samples; with a mask
     and ``over_valid`` (Keras since 2.11; measured: 2.15 and 3.15) of those alone that are not masked, without (2.4 and
-    2.10) of all. The weights never enter n. Where all is masked nothing enters. Raises ValueError for another shape.
+    2.10) of all. The weights never enter n. Where all is masked nothing enters; Keras 2.15 makes NaN of it. Raises
+    ValueError for another shape.
     """
     weight = np.ones(shape)
     for factor in (sample_weight, mask):

@@ -29,19 +29,15 @@ class Regularizer:
 
 @dataclass(frozen=True)
 class L1L2(Regularizer):
-    """R = l1·Σ|w| + l2·Σw²,  ∂R/∂w = l1·sign(w) + 2·l2·w.
-
-    Without arguments both are 0, but Keras 2's function ``regularizers.l1_l2()`` makes both 0.01; Keras 3's is the
-    class.
-    """
+    """R = l1·Σ|w| + l2·Σw²,  ∂R/∂w = l1·sign(w) + 2·l2·w. The function ``l1_l2()`` of Keras 2 makes both 0.01."""
 
     l1: float = 0.0
     l2: float = 0.0
 
     def __call__(self, w: Array, fl: Rounding = exact) -> Array:
         flat = w.reshape((len(w), -1))
-        absolute = fl(self.l1 * fl(np.abs(flat).sum(axis=1)))
-        return fl(absolute + fl(self.l2 * fl(fl(np.square(flat)).sum(axis=1))))
+        absolute, squared = fl(np.abs(flat).sum(axis=1)), fl(fl(np.square(flat)).sum(axis=1))
+        return fl(fl(self.l1 * absolute) + fl(self.l2 * squared))
 
     def gradient(self, w: Array, fl: Rounding = exact) -> Array:
         return fl(fl(self.l1 * np.sign(w)) + fl(2.0 * self.l2 * w))
@@ -49,23 +45,19 @@ class L1L2(Regularizer):
 
 @dataclass(frozen=True)
 class L1(L1L2):
-    """R = l1·Σ|w|."""
-
     l1: float = 0.01
     l2: float = field(default=0.0, init=False)
 
 
 @dataclass(frozen=True)
 class L2(L1L2):
-    """R = l2·Σw²."""
-
     l1: float = field(default=0.0, init=False)
     l2: float = 0.01
 
 
 @dataclass(frozen=True)
 class OrthogonalRegularizer(Regularizer):
-    """R = f·Σ|yᵢ·yⱼ|/(n·(n - 1)) over i ≠ j, the mean |cosine| of two of the n rows, yᵢ = xᵢ/‖xᵢ‖, of a matrix.
+    """R = f·Σ|yᵢ·yⱼ|/(n·(n - 1)) over i ≠ j, the mean |cosine| of two of the n rows, yᵢ = xᵢ/‖xᵢ‖, of a matrix, n ≥ 2.
 
     ∂R/∂xᵢ = (gᵢ - yᵢ·(yᵢ·gᵢ))/‖xᵢ‖ with gᵢ = 2·f·Σⱼ sign(yᵢ·yⱼ)·yⱼ/(n·(n - 1)): the part of gᵢ along xᵢ has no effect.
     ``mode`` "columns" compares columns. The same in Keras 2.10, 2.15 and 3.15; 2.4 has none.
@@ -76,13 +68,11 @@ class OrthogonalRegularizer(Regularizer):
 
     def __call__(self, w: Array, fl: Rounding = exact) -> Array:
         y, _ = self._normalized(w, fl)
-        size = y.shape[1]
-        return fl(fl(self.factor * np.abs(_products(y, fl)).sum(axis=(1, 2))) / (size * (size - 1.0)))
+        return fl(self.factor / (y.shape[1] ** 2 - y.shape[1]) * fl(np.abs(_products(y, fl)).sum(axis=(1, 2))))
 
     def gradient(self, w: Array, fl: Rounding = exact) -> Array:
         y, norm = self._normalized(w, fl)
-        size = y.shape[1]
-        g = fl(2.0 * self.factor / (size * (size - 1.0)) * fl(np.sign(_products(y, fl)) @ y))
+        g = fl(2.0 * self.factor / (y.shape[1] ** 2 - y.shape[1]) * fl(np.sign(_products(y, fl)) @ y))
         x = fl(fl(g - fl(y * fl((y * g).sum(axis=2, keepdims=True)))) / norm)
         return x if self.mode == "rows" else x.swapaxes(1, 2)
 
@@ -99,15 +89,12 @@ def _products(y: Array, fl: Rounding) -> Array:
     return products * (1.0 - np.eye(y.shape[1]))
 
 
-def activity(regularizer: Regularizer, output: Array, fl: Rounding = exact) -> Array:
-    """R(output)/batch of each run, (runs,), for what a layer returns, (runs, batch, ...).
+def activity(
+    regularizer: Regularizer, output: Array, fl: Rounding = exact, *, per_sample: bool = True
+) -> Tuple[Array, Array]:
+    """R(output)/batch, (runs,), and its gradient for each array a layer returns, (runs, batch, ...), masked or not.
 
-    Of a layer that returns several arrays each is regularized so, masked steps included. Measured on Keras 2.4, 2.10,
-    2.15 and 3.15.
+    Measured on Keras 2.4, 2.10, 2.15, 3.15. 3.0 to 3.13 (``keras/src/layers/layer.py``) do not divide: not per_sample.
     """
-    return fl(regularizer(output, fl) / output.shape[1])
-
-
-def activity_gradient(regularizer: Regularizer, output: Array, fl: Rounding = exact) -> Array:
-    """∂(R(output)/batch)/∂output, of the shape of output, (runs, batch, ...)."""
-    return fl(regularizer.gradient(output, fl) / output.shape[1])
+    batch = output.shape[1] if per_sample else 1
+    return fl(regularizer(output, fl) / batch), fl(regularizer.gradient(output, fl) / batch)

@@ -43,6 +43,9 @@ REGULARIZERS = [
     (regularizers.OrthogonalRegularizer(), "OrthogonalRegularizer", {}),
     (regularizers.OrthogonalRegularizer(0.3, "columns"), "OrthogonalRegularizer", {"factor": 0.3, "mode": "columns"}),
 ]
+#: Probabilities at the ends of what they can be, of which some are clipped, and probabilities that sum to more or less.
+CLIPPED = [((0.0, 0.25, 0.75), (0.0, 0.0, 1.0)), ((0.5, 0.5, 1.0), (0.125, 0.5, 0.25))]
+
 #: Axes of weights: there are none, those of samples, those of time steps.
 WEIGHTS = [0, 1, 2]
 
@@ -63,6 +66,7 @@ def targets_and_predictions(random, loss, clipped=((-0.25, 0.5, 1.5), (-0.5, 0.2
     """Targets, not all of them 0 or 1, that sum to 1; and predictions, of which two are as given for probabilities."""
     y_true = np.eye(UNITS)[random.randint(UNITS, size=(BATCH, STEPS))]
     y_true[0] = [0.25, 0.5, 0.25]
+    y_true[1, :2] = np.eye(UNITS)[:2]
     y_pred = 4.0 * random.random_sample(y_true.shape) - 2.0
     if takes_probabilities(loss):
         y_pred = 0.05 + 0.9 * random.random_sample(y_true.shape)
@@ -117,15 +121,17 @@ def test_the_gradient_of_a_loss_is_that_of_differences(random, loss, over_valid)
     assert_is_the_gradient(function, total_gradient(loss.gradient(y_true, y_pred), share(1)), y_pred)
 
 
+@pytest.mark.parametrize("per_sample", [False, True])
 @pytest.mark.parametrize("regularizer", [own for own, _, _ in REGULARIZERS], ids=str)
-def test_the_gradient_of_a_regularizer_is_that_of_differences(random, regularizer):
+def test_the_gradient_of_a_regularizer_is_that_of_differences(random, regularizer, per_sample):
     w = 2.0 * random.random_sample((UNITS, 4)) - 1.0
     assert_is_the_gradient(regularizer, regularizer.gradient(w[np.newaxis]), w)
 
     def activity(output, fl):
-        return regularizers.activity(regularizer, output, fl)
+        return regularizers.activity(regularizer, output, fl, per_sample=per_sample)[0]
 
-    assert_is_the_gradient(activity, regularizers.activity_gradient(regularizer, w[np.newaxis]), w)
+    _, gradient = regularizers.activity(regularizer, w[np.newaxis], per_sample=per_sample)
+    assert_is_the_gradient(activity, gradient, w)
 
 
 @pytest.mark.parametrize(("weight", "mask"), [((BATCH, 1), None), ((STEPS,), None), (None, (STEPS, BATCH))])
@@ -162,17 +168,29 @@ def value_and_gradient(subject, function, x):
 def test_a_loss_and_its_gradient_are_those_of_keras(subject, random, loss):
     if getattr(loss, "epsilon_added", subject.generation < 3) != (subject.generation < 3) and not loss.from_logits:
         pytest.skip("another generation's")
-    for clipped in ([(0.0, 0.25, 0.75), (0.0, 0.0, 1.0)], [(0.5, 0.5, 1.0), (0.125, 0.5, 0.25)]):
+    for clipped in CLIPPED:
         y_true, y_pred = targets_and_predictions(random, loss, clipped)
-
-        def compute(tile, fl, y_true=y_true, y_pred=y_pred):
-            given = tile(y_true), tile(y_pred)
-            return [loss(*given, fl).reshape(RUNS, -1), loss.gradient(*given, fl).reshape(RUNS, -1)]
-
         targets = y_true.astype(DTYPE)
         actual = value_and_gradient(subject, lambda x, y=targets: of_keras(subject, loss)(y, x), y_pred)
-        expected = estimate(compute, DTYPE, seed=0)
-        assert largest_ratio(expected, [array.reshape(1, -1) for array in actual]) <= 1.0
+        assert largest_ratio(estimated(loss, y_true, y_pred), [array.reshape(1, -1, 1) for array in actual]) <= 1.0
+
+
+def estimated(loss, y_true, y_pred):
+    """Losses and gradient, (1, size, 1): each element has a tolerance of its own, large where ŷ is clipped."""
+
+    def compute(tile, fl):
+        given = tile(y_true), tile(y_pred)
+        return [array.reshape(RUNS, -1, 1) for array in (loss(*given, fl), loss.gradient(*given, fl))]
+
+    return estimate(compute, DTYPE, seed=0)
+
+
+def test_whether_epsilon_is_added_makes_a_difference(random):
+    added, without = BinaryCrossentropy(epsilon_added=True), BinaryCrossentropy()
+    drawn = targets_and_predictions(random, added, CLIPPED[0])
+    others = [one.value for one in estimated(added, *drawn)]
+    for expected, other in zip(estimated(without, *drawn), others):
+        assert largest_ratio([expected], [other]) > 1.0
 
 
 @pytest.mark.parametrize("masked", [False, True])
@@ -233,8 +251,8 @@ def test_a_regularizer_and_its_gradient_are_those_of_keras(subject, random, regu
 
 
 @pytest.mark.parametrize("return_state", [False, True])
-def test_an_activity_regularizer_divides_by_the_batch(subject, random, return_state):
-    """Of each array that a layer returns."""
+def test_activity_is_regularized_as_in_keras(subject, random, return_state):
+    """Each array that a layer returns is regularized."""
     if not subject.eager:
         pytest.skip("the layer is called, which this Keras cannot")
     regularizer = subject.keras.regularizers.L1L2(l1=0.2, l2=0.3)
@@ -247,7 +265,13 @@ def test_an_activity_regularizer_divides_by_the_batch(subject, random, return_st
 
     def compute(tile, fl):
         own = regularizers.L1L2(l1=0.2, l2=0.3)
-        return [regularizers.activity(own, tile(array[np.newaxis]), fl).reshape(RUNS, 1) for array in arrays]
+        per_sample = not Version("3") <= Version(subject.version) < Version("3.14")
+        losses = [regularizers.activity(own, tile(array[np.newaxis]), fl, per_sample=per_sample) for array in arrays]
+        return [loss.reshape(RUNS, 1) for loss, _ in losses]
 
     actual = [subject.to_numpy(loss).reshape(1, 1) for loss in layer.losses]
     assert largest_ratio(estimate(compute, DTYPE, seed=0), actual) <= 1.0
+
+
+def test_both_factors_of_l1l2_default_to_0(subject):
+    assert subject.keras.regularizers.L1L2().get_config() == vars(regularizers.L1L2())
