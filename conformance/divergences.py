@@ -17,19 +17,22 @@ from conformance.case import Case
 from conformance.faults import FAULTS
 from conformance.fixtures import FIXTURES, FixtureError, read_records
 
+#: What else than its outputs is asked of a case.
+GRADIENTS = "gradients"
+
 
 @dataclass(frozen=True)
 class Divergence:
     """One departure of some versions from the specification.
 
-    ``versions`` maps "keras" and "tensorflow" to PEP 440 specifiers that must all hold. ``cases`` lists sets of options
-    of which one must hold (see ``Case.has``); ``tests`` lists patterns of names of tests that hold Keras to a promise
-    without a case, such as ``test_bad_units[*]``. The signature is ``raises``, an exception's type ("one or another"),
-    with ``saying``, a part of its text or several of which it has one, or ``fault``, the named wrong LSTM whose numbers
-    the subject returns, or ``wrong``, the question it answers wrongly ("shapes", "values"), or ``crashes``: the process
-    dies, so the cases are not run. With ``onednn`` it concerns subjects that compute with oneDNN ("on") or without
-    ("off"). ``program`` is the smallest program that shows it: it ends in an AssertionError, in the exception it is
-    about, or in the crash.
+    ``versions`` maps "keras" and "tensorflow" to PEP 440 specifiers that must all hold. ``cases`` lists sets of
+    options of which one must hold (see ``Case.has``); ``tests`` lists patterns of names of tests that hold Keras to
+    a promise without a case, such as ``test_bad_units[*]``. The signature is ``raises``, an exception's type ("one
+    or another"), with ``saying``, a part of its text or several of which it has one, or ``fault``, the named wrong
+    LSTM whose numbers the subject returns, or ``wrong``, the question it answers wrongly ("shapes", "values"), or
+    ``crashes``: the process dies, so the cases are not run. ``question`` is "gradients" where the outputs are
+    right. With ``onednn`` it concerns subjects that compute with oneDNN ("on") or without ("off"). ``program`` is
+    the smallest program that shows it: it ends in an AssertionError, in the exception it is about, or in the crash.
     """
 
     id: str
@@ -45,6 +48,7 @@ class Divergence:
     fault: str = ""
     wrong: str = ""
     crashes: bool = False
+    question: str = ""
     onednn: str = ""
 
     def __post_init__(self) -> None:
@@ -57,14 +61,16 @@ class Divergence:
             raise ValueError("give `cases` or `tests`")
         if self.fault and self.fault not in FAULTS:
             raise ValueError(f"no fault is called {self.fault!r}")
+        if self.question not in ("", GRADIENTS):
+            raise ValueError(f"question {self.question!r}; known is {GRADIENTS}")
         for name, wanted in self.versions.items():
             if name not in ("keras", "tensorflow"):
                 raise ValueError(f"versions of {name!r}; known are keras, tensorflow")
             SpecifierSet(wanted)  # InvalidSpecifier is a ValueError
 
-    def covers(self, case: Case) -> bool:
-        """Whether this record speaks of the case."""
-        return any(case.has(some) for some in self.cases)
+    def covers(self, case: Case, question: str = "") -> bool:
+        """Whether this record speaks of what is asked of the case."""
+        return self.question == question and any(case.has(some) for some in self.cases)
 
     def covers_test(self, name: str) -> bool:
         """Whether this record speaks of the test of this name."""

@@ -11,22 +11,19 @@ from dataclasses import replace
 from typing import Callable, Dict, List, Sequence
 
 import numpy as np
-from reference_impl.gradients import model_gradients
 
 from conformance.case import Case
 from conformance.compare import compared
 from conformance.data import Data, draw, seed
-from conformance.divergences import Divergence
+from conformance.divergences import GRADIENTS, Divergence
 from conformance.expected import prepared
 from conformance.expression import names
 from conformance.judge import Check, Judgement, on_record_raised
 from conformance.subject import Subject
 from reference_impl import Estimate, estimate
+from reference_impl.gradients import model_gradients
 from reference_impl.rounding import Rounding, copies_for, round_to
 from reference_impl.types import Array
-
-#: What a register's record must say it is of to speak of gradients alone.
-GRADIENTS = "gradients"
 
 
 def cotangents(case: Case) -> List[Array]:
@@ -81,21 +78,27 @@ def _told_apart(weights: Sequence[str]) -> List[str]:
 
 
 def judge_gradients(case: Case, subject: Subject, register: Sequence[Divergence] = ()) -> Judgement:
-    """Hold the gradients of a case to the reference."""
+    """Hold the gradients of a case to the reference.
+
+    What is on record of the outputs of a case may be wrong with its gradients too. What is on record of its gradients
+    must be.
+    """
     unsupported = subject.unsupported(case)
     if unsupported:
         return Judgement(case, subject.environment, unsupported=unsupported)
-    data, promised = draw(case), subject.promised(case)
-    records = tuple(record for record in register if record.covers(case))
+    data = draw(case)
+    forward = [record for record in register if record.covers(case)]
+    records = [record for record in register if record.covers(case, GRADIENTS)] or forward
+    asked = Judgement(case, subject.environment, question=GRADIENTS)
     try:
         found = subject.gradients(case, data, cotangents(case))
     except Exception as error:  # whatever Keras raises is what it did with the case
         record, surprise = on_record_raised(records, error)
-        return Judgement(case, subject.environment, raised=error, record=record, surprise=surprise, question=GRADIENTS)
-    expected = expected_gradients(promised, data)
+        return replace(asked, raised=error, record=record, surprise=surprise)
+    expected = expected_gradients(subject.promised(case), data)
     shapes = [one.value.shape for one in expected.values()]
     checks = (Check("shapes", shapes, [array.shape for array in found]),)
-    judgement = Judgement(case, subject.environment, checks, compared(expected, found), question=GRADIENTS)
-    if judgement.agrees or not records:
-        return judgement
-    return replace(judgement, record=records[0])  # what is wrong forwards is wrong backwards
+    judgement = replace(asked, checks=checks, comparisons=compared(expected, found))
+    if judgement.agrees and records is not forward:
+        return replace(judgement, record=records[0], surprise="conforms, against the record")
+    return judgement if judgement.agrees or not records else replace(judgement, record=records[0])
