@@ -1,7 +1,7 @@
 """Gradients of layers and models: with respect to their inputs, weights and the states they start from.
 
-L is the sum of ⟨∂L/∂output, output⟩ over all outputs, and ``d_v`` stands for ∂L/∂v. ``differentiate`` says what a
-pullback is (see ``through_time``, which has the equations of the LSTM); ``backward`` and ``model_gradients`` need none.
+L is the sum of ⟨∂L/∂output, output⟩ over all outputs, and ``d_v`` stands for ∂L/∂v. ``through_time`` has the equations
+of the LSTM and says what a pullback is; with ``backward`` and ``model_gradients`` one never meets it.
 
 The rows of a batch do not mix here either: a weight's gradient comes for each row, (batch, *weight.shape), and whoever
 wants that of the batch adds them up. So the copies of ``rounding`` stay apart.

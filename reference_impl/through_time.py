@@ -105,14 +105,17 @@ def scan_back(
         pullbacks = [cell.kept[t][1] for cell in cells]
         if mask is None:
             step = _stack_back(pullbacks, d_outputs[:, t], d_states)
-            d_states = step.states
         else:
             counts = mask[:, t, np.newaxis].astype(bool)
             d_output = fl(d_outputs[:, t] + d_repeated)
-            d_counting = tuple(np.where(counts, d, 0.0) for d in (d_output, *d_states))
-            step = _stack_back(pullbacks, d_counting[0], d_counting[1:])
-            d_states = tuple(np.where(counts, d_old, d) for d_old, d in zip(step.states, d_states))
+            d_x, d_counting, factors = _stack_back(pullbacks, d_output, d_states)
+            step = StepGradients(
+                np.where(counts, d_x, 0.0),
+                tuple(np.where(counts, d_old, d) for d_old, d in zip(d_counting, d_states)),
+                tuple((x, h, np.where(counts, d_z, 0.0)) for x, h, d_z in factors),
+            )
             d_repeated = np.where(counts | zero, 0.0, d_output)
+        d_states = step.states
         steps.insert(0, step)
     return np.stack([step.inputs for step in steps], axis=1), d_states, [step.factors for step in steps]
 
