@@ -1,7 +1,7 @@
 """Gradients of layers and models: with respect to their inputs, weights and the states they start from.
 
-L is the sum of ⟨∂L/∂output, output⟩ over all outputs, and ``d_v`` stands for ∂L/∂v. ``differentiate`` says what a
-pullback is (see ``through_time``, which has the equations of the LSTM); ``backward`` and ``model_gradients`` need none.
+L is the sum of ⟨∂L/∂output, output⟩ over all outputs, and ``d_v`` stands for ∂L/∂v. ``through_time`` has the equations
+of the LSTM and says what a pullback is; with ``backward`` and ``model_gradients`` one never meets it.
 
 The rows of a batch do not mix here either: a weight's gradient comes for each row, (batch, *weight.shape), and whoever
 wants that of the batch adds them up. So the copies of ``rounding`` stay apart.
@@ -16,20 +16,14 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tu
 import numpy as np
 
 from reference_impl import activations, derivatives
-from reference_impl.cells import Cell
-from reference_impl.layer import NOTHING, Arrays, Given, Layer, Run
+from reference_impl.cells import Cell, StackedRNNCells
+from reference_impl.layer import Arrays, Given, Layer, Run
 from reference_impl.layers import Dense, Embedding, Masking
 from reference_impl.model import EncoderDecoder, Masks, Model, Shared, States
 from reference_impl.recurrent import LSTM, RNN
 from reference_impl.rounding import Rounding, exact
-from reference_impl.through_time import (
-    Recorded,
-    differentiate_step,
-    gradients_of_cells,
-    gradients_of_product,
-    scan_back,
-    sums,
-)
+from reference_impl.step import NO_DROPOUT
+from reference_impl.through_time import Recorded, cell_gradients, differentiate_step, product_gradients, scan_back, sums
 from reference_impl.types import Array
 from reference_impl.wrappers import Bidirectional, TimeDistributed
 
@@ -55,6 +49,8 @@ Pullback = Callable[[Arrays], Gradients]
 ModelPullback = Callable[[Arrays], ModelGradients]
 #: What ``Layer.run`` returns, and its pullback.
 Differentiated = Tuple[Run, Pullback]
+#: For each layer of a model its runs.
+Runs = Sequence[Sequence[Differentiated]]
 
 
 def backward(layer: Layer, x: Array, weights: Sequence[Array], given: Given, d_outputs: Arrays) -> Gradients:
@@ -78,13 +74,13 @@ def model_gradients(
 
 
 @singledispatch
-def differentiate(layer: Layer, x: Array, weights: Sequence[Array], given: Given = NOTHING) -> Differentiated:
+def differentiate(layer: Layer, x: Array, weights: Sequence[Array], given: Given) -> Differentiated:
     """What ``layer.run`` returns, and its pullback. Raises TypeError for a layer that is not known here."""
     raise TypeError(f"the derivative of {type(layer).__name__} is not known")
 
 
 @differentiate.register(Dense)
-def _dense(layer: Dense, x: Array, weights: Sequence[Array], given: Given = NOTHING) -> Differentiated:
+def _dense(layer: Dense, x: Array, weights: Sequence[Array], given: Given) -> Differentiated:
     """From y = act(z), d_z = act'(z) ∘ d_y; from z = x·W + b, d_x = d_z·Wᵀ."""
     fl, derivative = given.fl, derivatives.get(layer.activation)
     (z,), _, mask = replace(layer, activation=None).run(x, weights, given)
@@ -92,67 +88,71 @@ def _dense(layer: Dense, x: Array, weights: Sequence[Array], given: Given = NOTH
 
     def pullback(d_outputs: Arrays) -> Gradients:
         d_z = derivative(z, y, d_outputs[0], fl)
-        d_weights = gradients_of_product(_as_steps(x), _as_steps(d_z), fl)
+        d_weights = product_gradients(_as_steps(x), _as_steps(d_z), fl)
         return Gradients(fl.matmul(d_z, weights[0].T), d_weights[: len(weights)])
 
     return Run((y,), mask=mask), pullback
 
 
 @differentiate.register(Masking)
-def _masking(layer: Masking, x: Array, weights: Sequence[Array], given: Given = NOTHING) -> Differentiated:
+def _masking(layer: Masking, x: Array, weights: Sequence[Array], given: Given) -> Differentiated:
     """Where a step is masked, 0."""
     counts = (x != layer.mask_value).any(axis=-1, keepdims=True)
     return layer.run(x, weights, given), lambda d_outputs: Gradients(np.where(counts, d_outputs[0], 0.0))
 
 
 @differentiate.register(Embedding)
-def _embedding(layer: Embedding, x: Array, weights: Sequence[Array], given: Given = NOTHING) -> Differentiated:
+def _embedding(layer: Embedding, x: Array, weights: Sequence[Array], given: Given) -> Differentiated:
     """A product of the unit matrix's rows, one for each token, with the table; x has no gradient, here zeros."""
     tokens = _as_steps(np.eye(layer.input_dim)[x.astype(int)])
 
     def pullback(d_outputs: Arrays) -> Gradients:
-        table, _ = gradients_of_product(tokens, _as_steps(d_outputs[0]), given.fl)
+        table, _ = product_gradients(tokens, _as_steps(d_outputs[0]), given.fl)
         return Gradients(np.zeros(x.shape), (table,))
 
     return layer.run(x, weights, given), pullback
 
 
 @differentiate.register(Cell)
-def _cell(layer: Cell, x: Array, weights: Sequence[Array], given: Given = NOTHING) -> Differentiated:
-    (output, states), step_back = differentiate_step(layer, x, weights, given)
+def _cell(layer: Cell, x: Array, weights: Sequence[Array], given: Given) -> Differentiated:
+    """The one step of a sequence."""
+    run, pullback = differentiate(RNN(layer, return_state=True), x[:, np.newaxis], weights, given)
 
-    def pullback(d_outputs: Arrays) -> Gradients:
-        step = step_back(d_outputs[0], d_outputs[1:])
-        return Gradients(step.inputs, gradients_of_cells(layer, [step.factors], given), step.states)
+    def first_step(d_outputs: Arrays) -> Gradients:
+        d_x, *others = pullback(d_outputs)
+        return Gradients(d_x[:, 0], *others)
 
-    return Run((output, *states), states), pullback
+    return run, first_step
 
 
 @differentiate.register(LSTM)
-def _lstm(layer: LSTM, x: Array, weights: Sequence[Array], given: Given = NOTHING) -> Differentiated:
+def _lstm(layer: LSTM, x: Array, weights: Sequence[Array], given: Given) -> Differentiated:
     return differentiate(layer.rnn, x, weights, given)
 
 
 @differentiate.register(RNN)
-def _rnn(layer: RNN, x: Array, weights: Sequence[Array], given: Given = NOTHING) -> Differentiated:
+def _rnn(layer: RNN, x: Array, weights: Sequence[Array], given: Given) -> Differentiated:
     """Through the steps; what x holds in masked ones, NaN even, has no part in it, 0·NaN though it would be."""
     if given.mask is not None:
         x = np.where(given.mask.astype(bool)[..., np.newaxis], x, 0.0)
-    cell: Any = Recorded(layer.cell, differentiate_step)
-    run = replace(layer, cell=cell).run(x, weights, given)
+    cell: Any = layer.cell
+    stack = cell if isinstance(cell, StackedRNNCells) else StackedRNNCells((cell,))
+    cells: Any = tuple(Recorded(own, differentiate_step) for own in stack.cells)
+    run = replace(layer, cell=replace(stack, cells=cells)).run(x, weights, given)
     reading = slice(None, None, -1 if layer.go_backwards else 1)
     mask = None if given.mask is None else given.mask[:, reading]
 
     def pullback(d_outputs: Arrays) -> Gradients:
         d_output, *d_ends = d_outputs
         if not layer.return_sequences:
-            d_output, d_last = np.zeros((*x.shape[:2], layer.cell.output_size)), d_output
+            d_output, d_last = np.zeros((*x.shape[:2], stack.output_size)), d_output
             d_output[:, -1] = d_last
         d_states = tuple(d_ends) or tuple(np.zeros_like(state) for state in run.states)
         zero = layer.zero_output_for_mask and layer.return_sequences
-        step_backs = [step_back for _, step_back in cell.kept]
-        d_x, d_states, factors = scan_back(step_backs, d_output, d_states, mask, zero, given.fl)
-        return Gradients(d_x[:, reading], gradients_of_cells(layer.cell, factors, given), d_states)
+        d_x, d_states, factors = scan_back(cells, d_output, d_states, mask, zero, given.fl)
+        of_cells = zip(zip(*factors), stack.cells, given.dropout or (NO_DROPOUT,) * len(cells))
+        d_weights = [cell_gradients(own, cell.use_bias, masks, given.fl) for own, cell, masks in of_cells]
+        return Gradients(d_x[:, reading], sum(d_weights, ()), d_states)
 
     return run, pullback
 
@@ -168,7 +168,7 @@ MERGE_PULLBACKS: Dict[Optional[str], Callable[[Arrays, Array, Array, Rounding], 
 
 
 @differentiate.register(Bidirectional)
-def _bidirectional(layer: Bidirectional, x: Array, weights: Sequence[Array], given: Given = NOTHING) -> Differentiated:
+def _bidirectional(layer: Bidirectional, x: Array, weights: Sequence[Array], given: Given) -> Differentiated:
     """Through the merge and both halves, which read the same x."""
     halves = zip(layer.halves, layer.split(weights, given))
     (forward, to_first), (back, to_second) = (differentiate(half, x, *own) for half, own in halves)
@@ -186,9 +186,7 @@ def _bidirectional(layer: Bidirectional, x: Array, weights: Sequence[Array], giv
 
 
 @differentiate.register(TimeDistributed)
-def _time_distributed(
-    layer: TimeDistributed, x: Array, weights: Sequence[Array], given: Given = NOTHING
-) -> Differentiated:
+def _time_distributed(layer: TimeDistributed, x: Array, weights: Sequence[Array], given: Given) -> Differentiated:
     """Through every slice by itself; they share the weights and the states they start from."""
     inner: Any = Recorded(layer.layer, differentiate)
     run = replace(layer, layer=inner).run(x, weights, given)
@@ -216,22 +214,19 @@ def differentiate_model(
 
 
 @singledispatch
-def _model_back(
-    model: Model, runs: Sequence[Sequence[Differentiated]], d_outputs: Arrays, fl: Rounding
-) -> ModelGradients:
+def _model_back(model: Model, runs: Runs, d_outputs: Arrays, fl: Rounding) -> ModelGradients:
     """Down through the layers; of what a layer returns, the one above it reads the first."""
     layers: List[Gradients] = []
     for ((run, pullback),) in reversed(runs):
         layers.insert(0, pullback((*d_outputs, *map(np.zeros_like, run.outputs[len(d_outputs) :]))))
         d_outputs = (layers[0].inputs,)
-    d_weights = tuple(weight for layer in layers for weight in layer.weights)
-    return ModelGradients(d_outputs, d_weights, tuple(layer.states for layer in layers))
+    return ModelGradients(
+        d_outputs, sum((layer.weights for layer in layers), ()), tuple(layer.states for layer in layers)
+    )
 
 
 @_model_back.register(EncoderDecoder)
-def _encoder_decoder_back(
-    model: EncoderDecoder, runs: Sequence[Sequence[Differentiated]], d_outputs: Arrays, fl: Rounding
-) -> ModelGradients:
+def _encoder_decoder_back(model: EncoderDecoder, runs: Runs, d_outputs: Arrays, fl: Rounding) -> ModelGradients:
     """The decoder starts from the states that the encoder returns last; what that returns before is not read."""
     ((encoded, to_encoder),), ((_, to_decoder),) = runs
     decoder = to_decoder(d_outputs)
@@ -241,9 +236,7 @@ def _encoder_decoder_back(
 
 
 @_model_back.register(Shared)
-def _shared_back(
-    model: Shared, runs: Sequence[Sequence[Differentiated]], d_outputs: Arrays, fl: Rounding
-) -> ModelGradients:
+def _shared_back(model: Shared, runs: Runs, d_outputs: Arrays, fl: Rounding) -> ModelGradients:
     """The layer has the same weights and starts from the same states both times."""
     (((run, to_first), (_, to_second)),) = runs
     returned = len(run.outputs)

@@ -6,31 +6,25 @@ the function that takes the gradient of what was returned to that of what was re
 
 from __future__ import annotations
 
-from dataclasses import replace
-from functools import reduce, singledispatch
+from functools import reduce
 from typing import Any, Callable, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
 from reference_impl import activations, derivatives
-from reference_impl.cells import Cell, LSTMCell, StackedRNNCells
+from reference_impl.cells import LSTMCell
 from reference_impl.layer import NOTHING, Arrays, Given
 from reference_impl.rounding import Rounding
-from reference_impl.step import NO_DROPOUT, lstm_values
+from reference_impl.step import NO_DROPOUT, DropoutMasks, lstm_values
 from reference_impl.types import Array
 from reference_impl.weights import split_gates
 
-
-class Factors(NamedTuple):
-    """In one step of an LSTM cell, what its weights multiply, x (batch, d) and h (batch, u), and d_z (batch, 4u)."""
-
-    x: Array
-    h: Array
-    d_z: Array
+#: What a cell's weights multiply in a step, x (batch, d) and h (batch, u), and the gradient d_z (batch, 4u) of the sum.
+Factors = Tuple[Array, Array, Array]
 
 
 class StepGradients(NamedTuple):
-    """d_x (batch, d), the gradients of the states before the step, and each LSTM cell's factors of its weights'."""
+    """d_x (batch, d), the gradients of the states before the step, (batch, u), and the factors of each cell."""
 
     inputs: Array
     states: Arrays
@@ -39,8 +33,6 @@ class StepGradients(NamedTuple):
 
 #: From the gradients of a step's output and of the states after it.
 StepPullback = Callable[[Array, Arrays], StepGradients]
-#: What ``Cell.step`` returns, and its pullback.
-Step = Tuple[Tuple[Array, Arrays], StepPullback]
 
 
 class Recorded:
@@ -60,15 +52,10 @@ class Recorded:
     step = run
 
 
-@singledispatch
-def differentiate_step(cell: Cell, x: Array, weights: Sequence[Array], given: Given) -> Step:
-    """What ``cell.step`` returns, and its pullback. Raises TypeError for a cell that is not known here."""
-    raise TypeError(f"the derivative of {type(cell).__name__} is not known")
-
-
-@differentiate_step.register(LSTMCell)
-def _lstm_cell(cell: LSTMCell, x: Array, weights: Sequence[Array], given: Given) -> Step:
-    """Back through ``lstm_step``, from the last equation to the first (Hochreiter and Schmidhuber, 1997; in full).
+def differentiate_step(
+    cell: LSTMCell, x: Array, weights: Sequence[Array], given: Given
+) -> Tuple[Tuple[Array, Arrays], StepPullback]:
+    """What ``cell.step`` returns, and its pullback: ``lstm_step`` from its last equation to the first.
 
     ::
 
@@ -77,7 +64,12 @@ def _lstm_cell(cell: LSTMCell, x: Array, weights: Sequence[Array], given: Given)
                                       d_i = d_c' ∘ act(z_c)   d_z_c = act'(z_c) ∘ (d_c' ∘ i)
         i = σ(z_i), ...               d_z_i = σ'(z_i) ∘ d_i, ...
         z = x·W + h·U + b             d_x = d_z·Wᵀ            d_h = d_z·Uᵀ
+
+    Hochreiter and Schmidhuber (1997) left some of it out; this is all of it, as Graves and Schmidhuber (2005) have it.
+    Raises TypeError for another cell.
     """
+    if type(cell).step is not LSTMCell.step:
+        raise TypeError(f"the derivative of {type(cell).__name__} is not known")
     fl, (h, c), (dropout,) = given.fl, given.states, given.dropout or (NO_DROPOUT,)
     act, gate = activations.get(cell.activation), activations.get(cell.recurrent_activation)
     act_back, gate_back = derivatives.get(cell.activation), derivatives.get(cell.recurrent_activation)
@@ -93,71 +85,60 @@ def _lstm_cell(cell: LSTMCell, x: Array, weights: Sequence[Array], given: Given)
         d_z = np.concatenate([d_sums[:, 0], d_sums[:, 1], d_z_c, d_sums[:, 2]], axis=-1)
         d_x = _through_product(d_z, weights[0], dropout.inputs, fl)
         d_old_h = _through_product(d_z, weights[1], dropout.recurrent, fl)
-        return StepGradients(d_x, (d_old_h, fl(d_c * f)), (Factors(x, h, d_z),))
+        return StepGradients(d_x, (d_old_h, fl(d_c * f)), ((x, h, d_z),))
 
     return (v.h, (v.h, v.c)), pullback
 
 
-@differentiate_step.register(StackedRNNCells)
-def _stacked_cells(cell: StackedRNNCells, x: Array, weights: Sequence[Array], given: Given) -> Step:
-    """From the topmost cell down: d_x of a cell is d_output of the one below."""
-    recorded: Any = tuple(Recorded(own, differentiate_step) for own in cell.cells)
-
-    def pullback(d_output: Array, d_states: Arrays) -> StepGradients:
-        below = StepGradients(d_output, (), ())
-        for level in reversed(range(len(recorded))):
-            ((_, pullback),) = recorded[level].kept
-            step = pullback(below.inputs, d_states[2 * level : 2 * level + 2])
-            below = StepGradients(step.inputs, step.states + below.states, step.factors + below.factors)
-        return below
-
-    return replace(cell, cells=recorded).step(x, weights, given), pullback
-
-
 def scan_back(
-    pullbacks: Sequence[StepPullback],
-    d_outputs: Array,
-    d_states: Arrays,
-    mask: Optional[Array],
-    zero_output_for_mask: bool,
-    fl: Rounding,
+    cells: Sequence[Recorded], d_outputs: Array, d_states: Arrays, mask: Optional[Array], zero: bool, fl: Rounding
 ) -> Tuple[Array, Arrays, List[Tuple[Factors, ...]]]:
-    """The way back through ``scan``.
+    """The way back through ``scan`` of LSTM cells on top of each other, with ``zero`` for its zero_output_for_mask.
 
-    ``pullbacks``, ``d_outputs`` (batch, T, u) and ``mask`` (batch, T) are in the order of reading, ``d_states`` those
-    after the last step. A masked step hands the states' gradients on as they are, and its output's to the step whose
-    output it repeats. Returns d_x (batch, T, d), the first states' gradients and the factors of each step.
+    ``d_outputs`` (batch, T, u) and ``mask`` (batch, T) are in the order of reading, ``d_states`` those after the last
+    step. A masked step hands the states' gradients on as they are, and its output's to the step whose output it
+    repeats. Returns d_x (batch, T, d), the first states' gradients and the factors of each step.
     """
     steps: List[StepGradients] = []
     d_repeated = np.zeros_like(d_outputs[:, 0])
-    for t in reversed(range(len(pullbacks))):
+    for t in reversed(range(d_outputs.shape[1])):
+        pullbacks = [cell.kept[t][1] for cell in cells]
         if mask is None:
-            step = pullbacks[t](d_outputs[:, t], d_states)
-            d_states = step.states
+            step = _stack_back(pullbacks, d_outputs[:, t], d_states)
         else:
             counts = mask[:, t, np.newaxis].astype(bool)
             d_output = fl(d_outputs[:, t] + d_repeated)
-            step = pullbacks[t](np.where(counts, d_output, 0.0), tuple(np.where(counts, d, 0.0) for d in d_states))
-            d_states = tuple(np.where(counts, d_old, d) for d_old, d in zip(step.states, d_states))
-            d_repeated = np.where(counts | zero_output_for_mask, 0.0, d_output)
+            d_x, d_counting, factors = _stack_back(pullbacks, d_output, d_states)
+            step = StepGradients(
+                np.where(counts, d_x, 0.0),
+                tuple(np.where(counts, d_old, d) for d_old, d in zip(d_counting, d_states)),
+                tuple((x, h, np.where(counts, d_z, 0.0)) for x, h, d_z in factors),
+            )
+            d_repeated = np.where(counts | zero, 0.0, d_output)
+        d_states = step.states
         steps.insert(0, step)
     return np.stack([step.inputs for step in steps], axis=1), d_states, [step.factors for step in steps]
 
 
-def gradients_of_cells(cell: Cell, factors: Sequence[Tuple[Factors, ...]], given: Given) -> Arrays:
-    """The gradients of the weights of every LSTM cell in a cell: sums over the steps of products of factors."""
-    cells = cell.cells if isinstance(cell, StackedRNNCells) else (cell,)
-    d_weights: Arrays = ()
-    for own, of_cell, dropout in zip(cells, zip(*factors), given.dropout or (NO_DROPOUT,) * len(cells)):
-        x, h, d_z = (np.stack(arrays, axis=1) for arrays in zip(*of_cell))
-        d_kernel, d_bias = gradients_of_product(x, d_z, given.fl, dropout.inputs)
-        d_recurrent_kernel, _ = gradients_of_product(h, d_z, given.fl, dropout.recurrent)
-        d_weights += (d_kernel, d_recurrent_kernel, d_bias)[: len(own.weight_shapes(1))]
-    return d_weights
+def _stack_back(pullbacks: Sequence[StepPullback], d_output: Array, d_states: Arrays) -> StepGradients:
+    """A step of cells on top of each other, from the topmost down: d_x of a cell is d_output of the one below."""
+    below = StepGradients(d_output, (), ())
+    for level in reversed(range(len(pullbacks))):
+        step = pullbacks[level](below.inputs, d_states[2 * level : 2 * level + 2])
+        below = StepGradients(step.inputs, step.states + below.states, step.factors + below.factors)
+    return below
 
 
-def gradients_of_product(value: Array, d_z: Array, fl: Rounding, masks: Optional[Array] = None) -> Tuple[Array, Array]:
-    """∂L/∂W = Σ valueᵀ·d_z (batch, i, j) and ∂L/∂b = Σ d_z (batch, j) of z = value·W + b.
+def cell_gradients(factors: Sequence[Factors], use_bias: bool, dropout: DropoutMasks, fl: Rounding) -> Arrays:
+    """The gradients of an LSTM cell's weights, (batch, *weight.shape), from its factors in every step."""
+    x, h, d_z = (np.stack(arrays, axis=1) for arrays in zip(*factors))
+    d_kernel, d_bias = product_gradients(x, d_z, fl, dropout.inputs)
+    d_recurrent_kernel, _ = product_gradients(h, d_z, fl, dropout.recurrent)
+    return (d_kernel, d_recurrent_kernel, d_bias) if use_bias else (d_kernel, d_recurrent_kernel)
+
+
+def product_gradients(value: Array, d_z: Array, fl: Rounding, masks: Optional[Array] = None) -> Tuple[Array, Array]:
+    """d_W = Σ valueᵀ·d_z (batch, i, j) and d_b = Σ d_z (batch, j) of z = value·W + b.
 
     value is (batch, T, i), d_z (batch, T, j); dropout's ``masks`` (batch, 4, i) are the same in all T steps.
     """
@@ -173,7 +154,7 @@ def sums(gradients: Sequence[Arrays], fl: Rounding) -> Arrays:
 
 
 def _through_product(d_z: Array, weight: Array, masks: Optional[Array], fl: Rounding) -> Array:
-    """∂L/∂value = d_z·weightᵀ of z = value·weight, for each gate after its dropout mask where there is one."""
+    """d_value = d_z·Wᵀ of z = value·W, for each gate after its dropout mask where there is one."""
     if masks is None:
         return fl.matmul(d_z, weight.T)
     gates = enumerate(zip(split_gates(d_z), split_gates(weight)))

@@ -24,6 +24,7 @@ from reference_impl import (
     TimeDistributed,
     activations,
     derivatives,
+    estimate,
     exact,
 )
 from reference_impl.gradients import backward, differentiate, differentiate_model, model_gradients
@@ -41,32 +42,28 @@ STEP = 2.0**-12
 EXTREME = {"huge", "denormal", "infinite", "nan"}
 
 
-def differences(loss, array, where=None):
-    """The derivative of ``loss()``, (batch,), with respect to an array that is changed in place, for each row.
+def differences(outputs, d_outputs, array, moves=None):
+    """The derivative, for each row, of ⟨d_outputs, outputs()⟩ with respect to an array, which is changed in place.
 
-    An array with the batch first has each entry of a row changed in all rows at once, for rows do not mix. ``where``
-    says which entries are to be changed; the others get zeros.
+    Of an array with the batch first an entry is changed in all rows at once, for rows do not mix; ``moves`` is given
+    for these, and says how far in units of the step.
     """
-    rows = where is not None
-    places = list(np.ndindex(array.shape[1:] if rows else array.shape))
-    result = np.zeros((len(loss()), *(array.shape[1:] if rows else array.shape)))
-    for place in places:
-        at = (slice(None), *place) if rows else place
-        kept = np.copy(array[at])
-        move = STEP * where[at] if rows else STEP
+    batch = (slice(None),) if moves is not None else ()
+    entries = array.shape[len(batch) :]
+    result = np.zeros((len(d_outputs[0]), *entries))
+    for place in np.ndindex(entries):
+        at = (*batch, *place)
+        kept, move = np.copy(array[at]), STEP * (1.0 if moves is None else moves[at])
         values = []
-        for factor in (-2, -1, 1, 2):
-            array[at] = kept + factor * move
-            values.append(loss())
+        for steps in (-2, -1, 1, 2):
+            array[at] = kept + steps * move
+            values.append(outputs())
         array[at] = kept
-        near, far = values[2] - values[1], values[3] - values[0]  # first, so that what does not change is no change
-        result[(slice(None), *place)] = (8 * near - far) / (12 * STEP)
+        for d, *four in zip(d_outputs, *values):
+            near, far = four[2] - four[1], four[3] - four[0]  # what does not change is no change at all
+            slope = d * (8.0 * near - far) / (12.0 * STEP)
+            result[(slice(None), *place)] += slope.reshape(len(d), -1).sum(axis=1)
     return result
-
-
-def inner(d_outputs, outputs):
-    """⟨d_outputs, outputs⟩ of each row."""
-    return sum((d * output).reshape(len(output), -1).sum(axis=1) for d, output in zip(d_outputs, outputs))
 
 
 def random_like(arrays, seed=0):
@@ -75,8 +72,9 @@ def random_like(arrays, seed=0):
 
 
 def smooth(case):
-    """The case in float64, on usual values."""
-    return replace(case, dtype="float64", values="usual" if case.values in EXTREME else case.values)
+    """The case in float64, on usual values, with weights so large that no gradient vanishes beside the outputs."""
+    values = "usual" if case.values in EXTREME else case.values
+    return replace(case, dtype="float64", values=values, weight_scale=2.0)
 
 
 def sample():
@@ -93,10 +91,12 @@ def sample():
             yield best
 
 
-def hold(gradient, expected):
-    assert gradient.shape == expected.shape
-    error, size = np.abs(gradient - expected).max(), np.abs(expected).max()
-    assert error <= BOUND * size
+def hold(gradients, expected):
+    """The entries of gradients that belong together, off by no more than the bound times the largest of them."""
+    assert [gradient.shape for gradient in gradients] == [array.shape for array in expected]
+    size = max((np.abs(array).max() for array in expected), default=0.0)
+    for gradient, array in zip(gradients, expected):
+        assert np.abs(gradient - array).max() <= BOUND * size
 
 
 def hold_layer(layer, x, weights, given, tokens=False):
@@ -107,12 +107,11 @@ def hold_layer(layer, x, weights, given, tokens=False):
 
     d_outputs = random_like(outputs())
     gradients = backward(layer, x, weights, given, d_outputs)
-    for array, gradient in zip(weights, gradients.weights):
-        hold(gradient, differences(lambda: inner(d_outputs, outputs()), array))
-    by_row = [*([] if tokens else [(x, gradients.inputs)]), *zip(given.states, gradients.states)]
-    for array, gradient in by_row:
-        hold(gradient, differences(lambda: inner(d_outputs, outputs()), array, np.ones_like(array)))
-    assert len(gradients.weights) == len(weights)
+    hold(gradients.weights, [differences(outputs, d_outputs, weight) for weight in weights])
+    if not tokens:
+        hold([gradients.inputs], [differences(outputs, d_outputs, x, np.ones_like(x))])
+    if given.states:
+        hold(gradients.states, [differences(outputs, d_outputs, state, np.ones_like(state)) for state in given.states])
     return gradients
 
 
@@ -128,26 +127,20 @@ def test_case(sampled):
     def outputs():
         return model.run(inputs, weights, states, masks)[0]
 
-    def loss():
-        return inner(d_outputs, outputs())
-
     d_outputs = random_like(outputs())
     gradients = model_gradients(model, inputs, weights, states, masks, d_outputs)
-    for weight, gradient in zip(weights, gradients.weights):
-        hold(gradient, differences(loss, weight))
+    hold(gradients.weights, [differences(outputs, d_outputs, weight) for weight in weights])
+    for own, of_layer in zip(states, gradients.states):
+        if of_layer:
+            hold(of_layer, [differences(outputs, d_outputs, state, np.ones_like(state)) for state in own])
     first = model.layers[0]
+    assert [x.shape for x in inputs] == [gradient.shape for gradient in gradients.inputs]
     for x, mask, gradient in zip(inputs, masks, gradients.inputs):
-        assert gradient.shape == x.shape
-        if mask is not None:
-            assert (gradient[~mask] == 0.0).all()
+        assert mask is None or (gradient[~mask] == 0.0).all()
         if not isinstance(first, Embedding) and case.values != "integers":
             # A masked step of Masking would count if it moved.
             moves = np.ones_like(x) * (mask[..., np.newaxis] if isinstance(first, Masking) else 1.0)
-            hold(gradient, differences(loss, x, moves))
-    for own, of_layer in zip(states, gradients.states):
-        for state, gradient in zip(own, of_layer):
-            hold(gradient, differences(loss, state, np.ones_like(state)))
-    assert [len(weights), len(inputs)] == [len(gradients.weights), len(gradients.inputs)]
+            hold([gradient], [differences(outputs, d_outputs, x, moves)])
 
 
 @pytest.mark.parametrize("name", sorted(activations.FUNCTIONS))
@@ -176,7 +169,7 @@ KINKS = {
 def test_kink(name):
     x = np.array([-3.0, -1.0, -0.5, 0.0, 0.5, 1.0, 3.0, 6.0])
     y = activations.get(name)(x, exact)
-    hold(derivatives.get(name)(x, y, np.ones_like(x), exact), np.array(KINKS[name]))
+    hold([derivatives.get(name)(x, y, np.ones_like(x), exact)], [np.array(KINKS[name])])
     assert derivatives.get("elu")(np.zeros(1), np.zeros(1), np.ones(1), exact) == 1.0
 
 
@@ -246,7 +239,7 @@ def dropout_masks(*units):
         (LSTM(3, return_sequences=True), dropout_masks(3)),
         (LSTM(3), (DropoutMasks(inputs=dropout_masks(3)[0].inputs),)),
         (RNN(StackedRNNCells((LSTMCell(3), LSTMCell(2))), return_state=True), dropout_masks(3, 2)),
-        (Bidirectional(LSTM(2)), dropout_masks(2) + (DropoutMasks(recurrent=dropout_masks(2)[0].recurrent),)),
+        (Bidirectional(LSTM(2)), (*dropout_masks(2), DropoutMasks(recurrent=dropout_masks(2)[0].recurrent))),
     ],
     ids=["lstm", "inputs", "cells", "bidirectional"],
 )
@@ -294,8 +287,7 @@ def test_only_the_first_output_is_read_by_the_layer_above():
     outputs, _, pullback = differentiate_model(model, [x], weights)
     d_outputs = random_like(outputs)
     gradients = pullback(d_outputs)
-    for weight, gradient in zip(weights, gradients.weights):
-        hold(gradient, differences(lambda: inner(d_outputs, model.run([x], weights)[0]), weight))
+    hold(gradients.weights, [differences(lambda: model.run([x], weights)[0], d_outputs, weight) for weight in weights])
     assert all((gradient == 0.0).all() for gradient in gradients.weights[3:6])
 
 
@@ -317,7 +309,7 @@ def test_rows_do_not_mix():
         own = slice(row, row + 1)
         alone = backward(layer, x[own], weights, Given(tuple(s[own] for s in states)), (d_outputs[0][own],))
         for one, other in zip((whole.inputs, *whole.weights, *whole.states), (alone[0], *alone[1], *alone[2])):
-            hold(one[own], other)
+            hold([one[own]], [other])
 
 
 def test_copies_spread_by_the_roundoff_and_stay_apart():
@@ -336,9 +328,50 @@ def test_copies_spread_by_the_roundoff_and_stay_apart():
     pairs = zip((rounded.inputs, *rounded.weights, *rounded.states), (precise[0], *precise[1], *precise[2]))
     for copied, alone in pairs:
         runs = copied.reshape(copies + 1, *alone.shape)
-        hold(runs[0], alone)
+        hold([runs[0]], [alone])
         spread = np.abs(runs[1:] - alone).max() / np.abs(alone).max()
         assert u / 10 < spread < 30 * u
+
+
+class Float32:
+    """Honest float32: every result of the reference's operations rounded to float32."""
+
+    def __call__(self, value):
+        return value.astype("float32").astype("float64")
+
+    elementary = __call__
+
+    def matmul(self, a, b):
+        return (a.astype("float32") @ b.astype("float32")).astype("float64")
+
+    def outer(self, a, b):
+        return (np.swapaxes(a, 1, 2).astype("float32") @ b.astype("float32")).astype("float64")
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize(
+    "layer",
+    [
+        LSTM(8, return_sequences=True),
+        LSTM(8, "relu", "hard_sigmoid"),
+        Bidirectional(LSTM(4, return_sequences=True), "mul"),
+        RNN(StackedRNNCells((LSTMCell(4, "softsign"), LSTMCell(4, "gelu"))), return_state=True),
+    ],
+    ids=["lstm", "relu", "bidirectional", "cells"],
+)
+def test_honest_float32_conforms(layer, seed):
+    x, weights, _ = problem(layer, seed, steps=20)
+    d_outputs = random_like(layer.run(x, weights, Given()).outputs, seed)
+
+    def gradients(tile, fl):
+        own = backward(layer, tile(x), weights, Given(fl=fl), tuple(map(tile, d_outputs)))
+        return [own.inputs, *own.weights]
+
+    computed = gradients(lambda array: array, Float32())
+    for expected, actual in zip(estimate(gradients, "float32", seed), computed):
+        error = np.abs(actual - expected.value)
+        assert (error <= expected.tolerance).all()
+        assert error.max() > expected.tolerance.max() / 1000
 
 
 def test_no_weights_gradient_of_a_step_that_is_masked_though_it_holds_nan():
@@ -357,4 +390,4 @@ def test_what_is_not_known_is_said():
     with pytest.raises(ValueError, match="unknown activation"):
         derivatives.get("nonesuch")
     with pytest.raises(TypeError, match="derivative of object"):
-        differentiate(object(), uniform(1), [])
+        differentiate(object(), uniform(1), [], Given())

@@ -97,6 +97,14 @@ def test_cancellation_in_a_matmul_keeps_its_absolute_error():
     assert 0.5 * u < spread < 2.0 * u
 
 
+def test_cancellation_in_a_sum_of_outer_products_keeps_its_absolute_error():
+    u = FORMATS["float32"].unit_roundoff
+    a, b = np.ones((2001, 2, 1)), np.tile([[1.0], [-1.0]], (2001, 1, 1))
+    sums = MonteCarlo(u, copies=2000, seed=1).outer(a, b)
+    assert (sums[0] == 0.0).all()
+    assert 0.5 * u < sums[1:].std() < 2.0 * u
+
+
 def test_what_is_not_finite_is_expected_exactly():
     x = np.array([[[np.inf], [1.0]], [[0.5], [1.0]]])
     weights = [np.full((1, 4), 0.5), np.full((1, 4), 0.25), np.zeros(4)]
