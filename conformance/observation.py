@@ -42,12 +42,16 @@ class Observation:
 
 @dataclass(frozen=True)
 class Trained:
-    """What a training program left: each epoch's loss, the weights each batch of the last epoch met, and at the end."""
+    """What a training program did: each epoch's loss, what was printed of the loss after each batch, and weights.
+
+    Those are the weights that each batch of the last epoch met, and those after each epoch.
+    """
 
     parameters: int
     losses: List[float]
+    batch_losses: List[float]
     last_epoch_weights: List[List[Array]]
-    weights: List[Array]
+    weights: List[List[Array]]
     predictions: Array
 
 

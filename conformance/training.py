@@ -1,28 +1,51 @@
-"""Judging a documented training program: what it trained must be what its weights say."""
+"""Judging a documented training program: every step must be the reference's, and the end what the weights say.
+
+::
+
+    python -m conformance.training        writes fixtures/training.json, the spread that rounding gives each run
+
+The reference trains from the same weights on the same batches. What rounding makes of that is known from perturbed
+runs, which take minutes and are therefore frozen.
+"""
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
-from typing import Callable, List, Tuple
+from functools import lru_cache
+from typing import Any, Callable, Dict, List, Sequence, Tuple
 
 import numpy as np
 
 from conformance.case import Case
-from conformance.compare import compare
+from conformance.compare import Comparison, compare
 from conformance.data import Data, Inputs, draw, seed
-from conformance.documented import Training
+from conformance.documented import Training, load_documents
 from conformance.expected import expected_outputs
+from conformance.fixtures import FIXTURES
 from conformance.judge import Check, Judgement
+from conformance.observation import Trained
 from conformance.subject import Subject
 from reference_impl import Estimate, Model, estimate, exact
-from reference_impl.losses import mean_squared_error
-from reference_impl.rounding import Rounding, copies_for
+from reference_impl.losses import MeanSquaredError, mean_squared_error
+from reference_impl.optimizers import Adam
+from reference_impl.rounding import FORMATS, TOLERANCE_FACTOR, OneCopy, Rounding, copies_for
+from reference_impl.training import Fitted, fit
 from reference_impl.types import Array
 
 DTYPE = "float32"
 
 #: For how many epochs the default tier trains; the full one trains for as many as the document.
 EPOCHS = 2
+
+#: What the documents compile with, by the names they use.
+LOSSES = {"mse": MeanSquaredError()}
+OPTIMIZERS = {"adam": Adam()}
+
+#: Perturbed runs from which the spread of a training run is known.
+RUNS = 8
+
+SPREADS = FIXTURES / "training.json"
 
 #: Of the predictions, those of every 16th window are compared.
 EVERY = 16
@@ -31,9 +54,7 @@ EVERY = 16
 def judge_training(program: Training, subject: Subject) -> Judgement:
     """Run a program and hold its predictions and its last epoch's loss to the reference with the weights it had."""
     x, y = windows(program)
-    batch, steps, features = x.shape
-    model = Model(program.layers)
-    case = Case(program.id, model, batch, steps, features, api="input_shape", mode="predict", dtype=DTYPE)
+    case = _case(program, x)
     data = Data((Inputs([x], [None]),), draw(case).weights)
     try:
         trained = subject.train(case, program, data, y)
@@ -46,19 +67,96 @@ def judge_training(program: Training, subject: Subject) -> Judgement:
         Check("documented output", figures.output, trained.predictions.shape),
         Check("epochs", program.epochs, len(trained.losses)),
         Check("batches of the last epoch", -(-len(x) // program.batch_size), len(trained.last_epoch_weights)),
-        Check("weights moved", True, all((old != new).any() for old, new in zip(data.weights, trained.weights))),
+        Check("weights moved", True, all((old != new).any() for old, new in zip(data.weights, trained.weights[-1]))),
         Check("loss fell", True, trained.losses[-1] < trained.losses[0]),
     )
     if not all(check.agrees for check in checks):
         return Judgement(case, subject.environment, checks)
     shown = replace(case, batch=len(x[::EVERY]))
-    predicted = expected_outputs(shown, Data((Inputs([x[::EVERY]], [None]),), trained.weights))["output"]
+    predicted = expected_outputs(shown, Data((Inputs([x[::EVERY]], [None]),), trained.weights[-1]))["output"]
     loss = last_epoch_loss(case, program, x, y, trained.last_epoch_weights)
     comparisons = (
+        *_steps(case, program, data, y, trained),
         compare("predictions", predicted, trained.predictions[::EVERY]),
         compare("last epoch's loss", loss, np.array(trained.losses[-1:])),
     )
     return Judgement(case, subject.environment, checks, comparisons)
+
+
+def _steps(case: Case, program: Training, data: Data, y: Array, trained: Trained) -> List[Comparison]:
+    """The loss after every batch, and the weights after the first epoch and the last."""
+    fitted = reference_fit(program, data.x, y, data.weights)
+    spread = frozen_spreads()[program.id]
+    losses = printed_losses(program, fitted.losses, len(data.x))
+    printed = zip(losses, np.reshape(trained.batch_losses, losses.shape))
+    names = [name for own in case.model.weight_shapes(case.input_shape) for name in own]
+    comparisons = [
+        _compared(f"loss after each batch of epoch {epoch + 1}", right, actual, spread["losses"][epoch])
+        for epoch, (right, actual) in enumerate(printed)
+    ]
+    for epoch in sorted({0, program.epochs - 1}):
+        after = zip(names, fitted.weights[epoch], trained.weights[epoch], spread["weights"][epoch])
+        comparisons += [
+            _compared(f"weight {number}, {name}, after epoch {epoch + 1}", right, actual, sigma)
+            for number, (name, right, actual, sigma) in enumerate(after, 1)
+        ]
+    return comparisons
+
+
+def reference_fit(program: Training, x: Array, y: Array, weights: Sequence[Array], fl: Rounding = exact) -> Fitted:
+    """The reference's own run of a program."""
+    start = [weight.astype(np.float64) for weight in weights]
+    loss, optimizer = LOSSES[program.loss], OPTIMIZERS[program.optimizer]
+    x, y = x.astype(np.float64), y.astype(np.float64)
+    return fit(Model(program.layers), x, y, start, loss, optimizer, program.batch_size, program.epochs, fl)
+
+
+def printed_losses(program: Training, losses: Sequence[float], count: int) -> Array:
+    """What Keras prints after every batch, (epochs, batches): the mean over the samples of the epoch so far."""
+    sizes = [min(program.batch_size, count - start) for start in range(0, count, program.batch_size)]
+    means: Array = np.cumsum(np.reshape(losses, (-1, len(sizes))) * sizes, axis=1) / np.cumsum(sizes)
+    return means
+
+
+def _compared(name: str, right: Array, actual: Array, spread: float) -> Comparison:
+    tolerance = TOLERANCE_FACTOR * spread + FORMATS[DTYPE].underflow
+    return Comparison(name, right, actual, np.full(right.shape, tolerance))
+
+
+@lru_cache(maxsize=None)
+def frozen_spreads() -> Dict[str, Any]:
+    """By program and epoch: σ of what is printed after a batch, and of each weight after the epoch; the largest."""
+    spreads: Dict[str, Any] = json.loads(SPREADS.read_text(encoding="utf-8"))
+    return spreads
+
+
+def spreads(program: Training) -> Dict[str, Any]:
+    """What ``frozen_spreads`` has of a program, from perturbed runs."""
+    x, y = windows(program)
+    weights = draw(_case(program, x)).weights
+    right = reference_fit(program, x, y, weights)
+    unit_roundoff = FORMATS[DTYPE].unit_roundoff
+    runs = [reference_fit(program, x, y, weights, OneCopy(unit_roundoff, seed(program.id) + n)) for n in range(RUNS)]
+    shown = [printed_losses(program, run.losses, len(x)) for run in (right, *runs)]
+    return {
+        "losses": [_spread(own, [run[epoch] for run in shown[1:]]) for epoch, own in enumerate(shown[0])],
+        "weights": [
+            [_spread(own, [run.weights[epoch][number] for run in runs]) for number, own in enumerate(after)]
+            for epoch, after in enumerate(right.weights)
+        ],
+    }
+
+
+def _spread(right: Array, runs: Sequence[Array]) -> float:
+    """The largest σ of all elements."""
+    sigma = np.sqrt(np.mean([np.square(run - right) for run in runs], axis=0))
+    return float(f"{sigma.max():.3g}")
+
+
+def _case(program: Training, x: Array) -> Case:
+    batch, steps, features = x.shape
+    model = Model(program.layers)
+    return Case(program.id, model, batch, steps, features, api="input_shape", mode="predict", dtype=DTYPE)
 
 
 def windows(program: Training) -> Tuple[Array, Array]:
@@ -97,3 +195,12 @@ def _squares(case: Case, x: Array, y: Array, weights: List[Array], fl: Rounding 
     """The squared errors of the model with these weights."""
     (predicted,) = case.model(x.astype(np.float64), [w.astype(np.float64) for w in weights], fl=fl)
     return mean_squared_error(y.astype(np.float64), predicted, fl)
+
+
+def main() -> None:
+    programs = [program for document in load_documents() for program in document.training]
+    SPREADS.write_text(json.dumps({program.id: spreads(program) for program in programs}, indent=1), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

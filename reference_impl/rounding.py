@@ -154,6 +154,16 @@ class MonteCarlo(Rounding):
         return numbers
 
 
+class OneCopy(MonteCarlo):
+    """One perturbed run without the exact one before it: for training, in which the weights of copies differ too."""
+
+    def __init__(self, unit_roundoff: float, seed: int) -> None:
+        super().__init__(unit_roundoff, 1, seed)
+
+    def _copies(self, value: Array) -> slice:
+        return slice(None)
+
+
 @dataclass(frozen=True)
 class Estimate:
     """An expected value and the tolerance around it, of one shape ``(batch, ...)``, both float64."""

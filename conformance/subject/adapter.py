@@ -26,7 +26,7 @@ from conformance.subject.build import (
 from conformance.subject.gradients import gradients
 from conformance.subject.modes import MODES, ROWS, building, jit_argument
 from conformance.subject.summary import read_summary
-from conformance.subject.witness import weights_witness
+from conformance.subject.witness import training_witness
 from reference_impl import LSTM, Layer, Model
 from reference_impl.types import Array
 
@@ -194,7 +194,7 @@ class Subject:
         model = built.model
         model.set_weights(data.weights)
         model.compile(optimizer=program.optimizer, loss=program.loss)
-        witness = weights_witness(self.keras.callbacks.Callback, last_epoch=program.epochs - 1)
+        witness = training_witness(self.keras.callbacks.Callback, last_epoch=program.epochs - 1)
         history = model.fit(
             data.x,
             y,
@@ -207,8 +207,9 @@ class Subject:
         return Trained(
             parameters=int(model.count_params()),
             losses=[float(loss) for loss in history.history["loss"]],
-            last_epoch_weights=witness.weights,
-            weights=model.get_weights(),
+            batch_losses=witness.losses,
+            last_epoch_weights=witness.before_batches,
+            weights=witness.after_epochs,
             predictions=self.run(built, case, data)[0],
         )
 
