@@ -13,12 +13,14 @@ from typing import Callable, Dict, List, Sequence
 import numpy as np
 
 from conformance.case import Case
-from conformance.compare import compared
+from conformance.compare import compared, largest_ratio
 from conformance.data import Data, draw, seed
+from conformance.diagnosis import CLOSER, Diagnosis
 from conformance.divergences import GRADIENTS, Divergence
 from conformance.expected import prepared
 from conformance.expression import names
-from conformance.judge import Check, Judgement, on_record_raised
+from conformance.faults.gradients import GRADIENT_FAULTS, NO_FAULT, GradientFault
+from conformance.judge import Check, Judgement, judge, on_record_raised
 from conformance.subject import Subject
 from reference_impl import Estimate, estimate
 from reference_impl.gradients import model_gradients
@@ -34,10 +36,11 @@ def cotangents(case: Case) -> List[Array]:
     return [round_to(array, case.compute_dtype) for array in drawn]
 
 
-def expected_gradients(case: Case, data: Data) -> Dict[str, Estimate]:
+def expected_gradients(case: Case, data: Data, fault: GradientFault = NO_FAULT) -> Dict[str, Estimate]:
     """By name, the gradients with respect to x where it is a number, the initial states and the weights.
 
-    Those of weights are (rows, columns); their tolerances are of a row, over all columns and gates.
+    Those of weights are (rows, columns); their tolerances are of a row, over all columns and gates. With a fault they
+    are those of a subject that has it.
     """
     outer = cotangents(case)
     weights = [round_to(weight, case.compute_dtype) for weight in data.weights]
@@ -45,7 +48,8 @@ def expected_gradients(case: Case, data: Data) -> Dict[str, Estimate]:
 
     def compute(tile: Callable[[Array], Array], fl: Rounding) -> List[Array]:
         x, starts, masks = prepared(case, case.calls[0], data.calls[0], (), tile)
-        found = model_gradients(case.model, x, weights, starts, masks, tuple(map(tile, outer)), fl)
+        right = model_gradients(fault.of_case(case).model, x, weights, starts, masks, tuple(map(tile, outer)), fl)
+        found = fault.of_gradients(case, right)
         floating = [own for own, given in zip(found.inputs, data.calls[0].x) if given.dtype.kind == "f"]
         states = next((own for own in found.states if own), ())[: len(data.initial_state)]
         return [*floating, *states, *(fl.total(rows, copies + 1) for rows in found.weights)]
@@ -101,4 +105,17 @@ def judge_gradients(case: Case, subject: Subject, register: Sequence[Divergence]
     judgement = replace(asked, checks=checks, comparisons=compared(expected, found))
     if judgement.agrees and records is not forward:
         return replace(judgement, record=records[0], surprise="conforms, against the record")
-    return judgement if judgement.agrees or not records else replace(judgement, record=records[0])
+    if judgement.agrees or records:
+        return judgement if judgement.agrees else replace(judgement, record=records[0])
+    outputs = judge(case, subject, register)
+    return replace(judgement, diagnosis=outputs.diagnosis or diagnose_gradients(subject.promised(case), data, found))
+
+
+def diagnose_gradients(case: Case, data: Data, found: Sequence[Array]) -> Diagnosis:
+    """The faults of gradients that return ``found``, which are wrong though the outputs are right."""
+    right = list(expected_gradients(case, data).values())
+    limit = min(1.0, largest_ratio(right, found) / CLOSER)
+    names = [name for name, fault in GRADIENT_FAULTS.items() if fault.where(case)]
+    wrong = {name: list(expected_gradients(case, data, GRADIENT_FAULTS[name]).values()) for name in names}
+    explanations = tuple((name,) for name in names if largest_ratio(wrong[name], found) <= limit)
+    return Diagnosis(explanations, len(names))

@@ -6,7 +6,7 @@ the function that takes the gradient of what was returned to that of what was re
 
 from __future__ import annotations
 
-from functools import reduce
+from functools import reduce, singledispatch
 from typing import Any, Callable, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
@@ -35,6 +35,10 @@ class StepGradients(NamedTuple):
 StepPullback = Callable[[Array, Arrays], StepGradients]
 
 
+#: What a step of a cell returns, and its pullback.
+Step = Tuple[Tuple[Array, Arrays], StepPullback]
+
+
 class Recorded:
     """A cell or layer in all but this: it keeps what each of its steps or runs did, and the pullback."""
 
@@ -52,9 +56,8 @@ class Recorded:
     step = run
 
 
-def differentiate_step(
-    cell: LSTMCell, x: Array, weights: Sequence[Array], given: Given
-) -> Tuple[Tuple[Array, Arrays], StepPullback]:
+@singledispatch
+def differentiate_step(cell: LSTMCell, x: Array, weights: Sequence[Array], given: Given) -> Step:
     """What ``cell.step`` returns, and its pullback: ``lstm_step`` from its last equation to the first.
 
     ::
