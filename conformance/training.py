@@ -54,7 +54,7 @@ EVERY = 16
 def judge_training(program: Training, subject: Subject) -> Judgement:
     """Run a program and hold its predictions and its last epoch's loss to the reference with the weights it had."""
     x, y = windows(program)
-    case = _case(program, x)
+    case = case_of(program, x)
     data = Data((Inputs([x], [None]),), draw(case).weights)
     try:
         trained = subject.train(case, program, data, y)
@@ -91,13 +91,13 @@ def _steps(case: Case, program: Training, data: Data, y: Array, trained: Trained
     printed = zip(losses, np.reshape(trained.batch_losses, losses.shape))
     names = [name for own in case.model.weight_shapes(case.input_shape) for name in own]
     comparisons = [
-        _compared(f"loss after each batch of epoch {epoch + 1}", right, actual, spread["losses"][epoch])
+        held(f"loss after each batch of epoch {epoch + 1}", right, actual, spread["losses"][epoch])
         for epoch, (right, actual) in enumerate(printed)
     ]
     for epoch in sorted({0, program.epochs - 1}):
         after = zip(names, fitted.weights[epoch], trained.weights[epoch], spread["weights"][epoch])
         comparisons += [
-            _compared(f"weight {number}, {name}, after epoch {epoch + 1}", right, actual, sigma)
+            held(f"weight {number}, {name}, after epoch {epoch + 1}", right, actual, sigma)
             for number, (name, right, actual, sigma) in enumerate(after, 1)
         ]
     return comparisons
@@ -118,7 +118,8 @@ def printed_losses(program: Training, losses: Sequence[float], count: int) -> Ar
     return means
 
 
-def _compared(name: str, right: Array, actual: Array, spread: float) -> Comparison:
+def held(name: str, right: Array, actual: Array, spread: float) -> Comparison:
+    """What was trained beside what the reference trained, whose perturbed runs have this spread."""
     tolerance = TOLERANCE_FACTOR * spread + FORMATS[DTYPE].underflow
     return Comparison(name, right, actual, np.full(right.shape, tolerance))
 
@@ -133,7 +134,7 @@ def frozen_spreads() -> Dict[str, Any]:
 def spreads(program: Training) -> Dict[str, Any]:
     """What ``frozen_spreads`` has of a program, from perturbed runs."""
     x, y = windows(program)
-    weights = draw(_case(program, x)).weights
+    weights = draw(case_of(program, x)).weights
     right = reference_fit(program, x, y, weights)
     unit_roundoff = FORMATS[DTYPE].unit_roundoff
     runs = [reference_fit(program, x, y, weights, OneCopy(unit_roundoff, seed(program.id) + n)) for n in range(RUNS)]
@@ -153,7 +154,8 @@ def _spread(right: Array, runs: Sequence[Array]) -> float:
     return float(f"{sigma.max():.3g}")
 
 
-def _case(program: Training, x: Array) -> Case:
+def case_of(program: Training, x: Array) -> Case:
+    """A program's model and its data as a case, whose id draws the weights it starts from."""
     batch, steps, features = x.shape
     model = Model(program.layers)
     return Case(program.id, model, batch, steps, features, api="input_shape", mode="predict", dtype=DTYPE)
