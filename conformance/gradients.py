@@ -20,7 +20,7 @@ from conformance.divergences import GRADIENTS, Divergence
 from conformance.expected import prepared
 from conformance.expression import names
 from conformance.faults.gradients import GRADIENT_FAULTS, NO_FAULT, GradientFault
-from conformance.judge import Check, Judgement, judge, on_record_raised
+from conformance.judge import KNOWN, Check, Judgement, judge, on_record_raised
 from conformance.subject import Subject
 from reference_impl import Estimate, estimate
 from reference_impl.gradients import model_gradients
@@ -84,30 +84,32 @@ def _told_apart(weights: Sequence[str]) -> List[str]:
 def judge_gradients(case: Case, subject: Subject, register: Sequence[Divergence] = ()) -> Judgement:
     """Hold the gradients of a case to the reference.
 
-    What is on record of the outputs of a case may be wrong with its gradients too. What is on record of its gradients
-    must be.
+    Where the outputs of the case depart as they are on record to, wrong gradients follow from that.
     """
     unsupported = subject.unsupported(case)
     if unsupported:
         return Judgement(case, subject.environment, unsupported=unsupported)
     data = draw(case)
-    forward = [record for record in register if record.covers(case)]
-    records = [record for record in register if record.covers(case, GRADIENTS)] or forward
+    records = [record for record in register if record.covers(case, GRADIENTS)]
     asked = Judgement(case, subject.environment, question=GRADIENTS)
     try:
         found = subject.gradients(case, data, cotangents(case))
     except Exception as error:  # whatever Keras raises is what it did with the case
-        record, surprise = on_record_raised(records, error)
+        record, surprise = on_record_raised([*records, *(own for own in register if own.covers(case))], error)
         return replace(asked, raised=error, record=record, surprise=surprise)
     expected = expected_gradients(subject.promised(case), data)
     shapes = [one.value.shape for one in expected.values()]
     checks = (Check("shapes", shapes, [array.shape for array in found]),)
     judgement = replace(asked, checks=checks, comparisons=compared(expected, found))
-    if judgement.agrees and records is not forward:
-        return replace(judgement, record=records[0], surprise="conforms, against the record")
-    if judgement.agrees or records:
-        return judgement if judgement.agrees else replace(judgement, record=records[0])
+    if records:
+        wrong = "" if records[0].wrong else f"wrong values, on record is {records[0].signature}"
+        surprise = "conforms, against the record" if judgement.agrees else wrong
+        return replace(judgement, record=records[0], surprise=surprise)
+    if judgement.agrees:
+        return judgement
     outputs = judge(case, subject, register)
+    if outputs.verdict == KNOWN:
+        return replace(judgement, record=outputs.record)
     return replace(judgement, diagnosis=outputs.diagnosis or diagnose_gradients(subject.promised(case), data, found))
 
 

@@ -10,8 +10,10 @@ from conformance.compare import largest_ratio
 from conformance.covering import frozen_ids
 from conformance.data import draw
 from conformance.discrimination import TRUSTED
+from conformance.divergences import Divergence
 from conformance.faults.gradients import GRADIENT_FAULTS
 from conformance.gradients import diagnose_gradients, expected_gradients, judge_gradients
+from conformance.judge import judge
 from conformance.report.terminal import render
 from conformance.subject import Subject
 from reference_impl.rounding import round_to
@@ -108,3 +110,36 @@ def test_wrong_outputs_explain_wrong_gradients(subject):
     judgement = judge_gradients(space.case(STATES), planted)
     assert judgement.raised is None, judgement.raised
     assert judgement.diagnosis.explanations == (("bias_missing",),)
+
+
+def recorded(**signature):
+    covered = [{"layer": "LSTM", "initial_state": "True"}]
+    return Divergence("id", "departs", "why", {"keras": ">=2"}, "program", covered, question="gradients", **signature)
+
+
+def test_record_of_gradients_is_strict(subject):
+    """It speaks of gradients alone, and where they are right, or wrong otherwise, it fails."""
+    if not subject.eager:
+        pytest.skip("this Keras computes in predict only")
+    case, record = space.case(STATES), recorded(raises="ValueError")
+    assert judge(case, subject, [record]).verdict == "conforms"
+    judgement = judge_gradients(case, subject, [record])
+    assert judgement.verdict == "diverges"
+    assert judgement.surprise == "conforms, against the record"
+
+
+def test_record_of_outputs_excuses_gradients_of_departing_outputs_alone(subject):
+    if subject.generation < 3:
+        pytest.skip("the layer is written for Keras 3")
+
+    class Planted(subject.keras.layers.LSTM):
+        def call(self, sequences, initial_state=None, mask=None, training=False):
+            stopped = subject.tensorflow.stop_gradient(sequences)
+            return super().call(stopped, initial_state=initial_state, mask=mask, training=training)
+
+    covered = [{"layer": "LSTM", "initial_state": "True"}]
+    record = Divergence("id", "departs", "why", {"keras": ">=2"}, "program", covered, fault="bias_missing")
+    planted = Subject(subject.flavour, subject.keras, Planted, "planted")
+    judgement = judge_gradients(space.case(STATES), planted, [record])
+    assert judgement.verdict == "diverges"
+    assert judgement.diagnosis.explanations == (("gradients_no_inputs",),)
