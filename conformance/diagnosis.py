@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import Dict, List, Mapping, Sequence, Tuple
+from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
 from conformance.case import SEQUENCES, Case, layers_within
 from conformance.compare import largest_ratio
-from conformance.data import Data
+from conformance.data import Data, Inputs
 from conformance.expected import expected_outputs, returned
-from conformance.faults import FAULTS, GATE_ORDERS, applied
+from conformance.faults import FAULTS, GATE_ORDERS, OF_STEPS, applied
 from conformance.faults.gradients import GRADIENT_FAULTS
 from reference_impl import LSTM, Bidirectional, Estimate, Layer, LSTMCell, TimeDistributed
 from reference_impl.rounding import FORMATS
@@ -21,11 +21,14 @@ from reference_impl.types import Array
 #: How far from a fault's exact numbers, in tolerances, an observation may lie to be looked at closer.
 NEAR = 1000.0
 
+#: Sequences of more steps than the first of these are looked at in so many of their steps first.
+LONG, BEGINNING = 100, 10
+
 #: How many of the nearest are looked at closer; in half precision many lie near.
 MOST = 12
 
 #: Pairs of faults are tried as long as they take no more steps of cells than this, which is about half a second.
-STEPS_FOR_PAIRS = 10_000
+STEPS_FOR_PAIRS = 8_000
 
 #: How many times closer to a fault's numbers than to the right ones an observation is that has the fault. In half
 #: precision, where a fault may make a difference of two tolerances, mere rounding would be named else.
@@ -80,15 +83,16 @@ def _diagnosed(case: Case, data: Data, outputs: Sequence[Array]) -> Diagnosis:
     if not any((np.isfinite(output) & (output != 0)).any() for output in outputs):
         return Diagnosis((), 0)
     search = Search(case, data, outputs, list(expected_outputs(case, data).values()))
-    single: Dict[Names, List[Array]] = {
-        (name,): search.numbers((name,)) for name, fault in FAULTS.items() if fault.where(case)
-    }
+    names = [name for name, fault in FAULTS.items() if fault.where(case)]
+    beginning = search.beginning
+    tried = [name for name in names if not (beginning and name in OF_STEPS) or beginning.is_near((name,))]
+    single: Dict[Names, List[Array]] = {(name,): search.numbers((name,)) for name in tried}
     told = {names: numbers for names, numbers in single.items() if largest_ratio(search.right, numbers) > 1.0}
     explanations = search.explanations(told)
     if explanations:
-        return Diagnosis(explanations, len(single))
+        return Diagnosis(explanations, len(names))
     pairs = {names: search.numbers(names) for names in _pairs([name for (name,) in told], case)}
-    return Diagnosis(search.explanations(pairs), len(single) + len(pairs))
+    return Diagnosis(search.explanations(pairs), len(names) + len(pairs))
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,24 @@ class Search:
     data: Data
     outputs: Sequence[Array]
     right: Sequence[Estimate]
+
+    @property
+    def beginning(self) -> Optional[Search]:
+        """The first steps of a long sequence that does not depend on the later ones."""
+        *below, top = self.case.model.layers
+        forwards = all(isinstance(layer, LSTM) and not layer.go_backwards for layer in (*below, top))
+        if not (forwards and isinstance(top, LSTM) and top.return_sequences and self.case.steps > LONG):
+            return None
+        model = replace(self.case.model, layers=(*below, replace(top, return_state=False)))
+        case, (inputs, *_) = replace(self.case, model=model, steps=BEGINNING), self.data.calls
+        masks = [None if mask is None else mask[:, :BEGINNING] for mask in inputs.masks]
+        data = Data((Inputs([x[:, :BEGINNING] for x in inputs.x], masks, inputs.states),), self.data.weights)
+        right = [Estimate(self.right[0].value[:, :BEGINNING], self.right[0].tolerance[:, :BEGINNING])]
+        return Search(case, data, [self.outputs[0][:, :BEGINNING]], right)
+
+    def is_near(self, names: Names) -> bool:
+        """Whether the numbers of faults are worth a closer look."""
+        return self._distance(self.numbers(names)) <= NEAR
 
     def numbers(self, names: Names) -> List[Array]:
         """What the reference with these faults returns, exactly."""
