@@ -105,12 +105,21 @@ def judge_gradients(case: Case, subject: Subject, register: Sequence[Divergence]
         wrong = "" if records[0].wrong else f"wrong values, on record is {records[0].signature}"
         surprise = "conforms, against the record" if judgement.agrees else wrong
         return replace(judgement, record=records[0], surprise=surprise)
-    if judgement.agrees:
-        return judgement
+    return judgement if judgement.agrees else _explained(judgement, subject, register, data, found)
+
+
+def _explained(
+    judgement: Judgement, subject: Subject, register: Sequence[Divergence], data: Data, found: Sequence[Array]
+) -> Judgement:
+    """Wrong gradients with what explains them: wrong outputs, on record or not, or a fault of gradients."""
+    case = judgement.case
     outputs = judge(case, subject, register)
     if outputs.verdict == KNOWN:
         return replace(judgement, record=outputs.record)
-    return replace(judgement, diagnosis=outputs.diagnosis or diagnose_gradients(subject.promised(case), data, found))
+    if outputs.diagnosis:
+        told = "; ".join(filter(None, ("the outputs of the case are wrong already", outputs.where)))
+        return replace(judgement, diagnosis=outputs.diagnosis, where=told)
+    return replace(judgement, diagnosis=diagnose_gradients(subject.promised(case), data, found))
 
 
 def diagnose_gradients(case: Case, data: Data, found: Sequence[Array]) -> Diagnosis:

@@ -13,7 +13,7 @@ from typing import Any, Callable, List, Optional
 import numpy as np
 
 from conformance.case import Case, map_layers
-from conformance.compare import agree, compared
+from conformance.compare import agree, compared, largest_ratio
 from conformance.data import Data, Inputs, seed
 from conformance.expected import expected_outputs
 from conformance.expression import layer_expression
@@ -31,6 +31,10 @@ def locate(case: Case, data: Data, subject: Subject) -> str:
             return "; ".join(_told(Probe(case, data, subject)))
     except Exception:  # a subject that is wrong may fail in whatever else it is asked
         return ""
+
+
+#: A step that is computed from the states before it as it should be.
+RIGHT = "h and c are right by themselves"
 
 
 @dataclass(frozen=True)
@@ -62,12 +66,16 @@ def _told(probe: Probe) -> List[str]:
         probe = called
     undropped = probe.of(model=map_layers(probe.case.model, _undropped))
     if undropped.case.model != probe.case.model and undropped.agrees:
-        return ["without dropout= and recurrent_dropout= the same model is right: something is dropped at inference"]
+        first, second = probe.outputs, probe.outputs
+        drops = any(not np.array_equal(one, other) for one, other in zip(first, second))
+        found = ", and no two calls return the same: something is dropped at inference" if drops else ""
+        return [f"without dropout= and recurrent_dropout= the same model is right{found}"]
     layers = probe.case.model.layers
     if type(probe.case.model) is Model and len(layers) > 1:
         number = _first_wrong_layer(probe)
-        below = "those below it are right" if number else "the first"
-        return [f"layer {number + 1} of {len(layers)}, {layer_expression(layers[number])}, is wrong, {below}"]
+        mask = " (or is handed a wrong mask)" if number and probe.case.mask else ""
+        which = f"layer {number + 1} of {len(layers)}, {layer_expression(layers[number])},"
+        return [f"{which} is the first whose outputs are wrong{mask}"]
     return _told_of_steps(probe)
 
 
@@ -79,11 +87,14 @@ def _undropped(layer: Any) -> Any:
 def _first_wrong_layer(probe: Probe) -> int:
     """The number of the first layer with which the model of the layers up to it is wrong."""
     layers = probe.case.model.layers
-    recurrent = [number for number, own in enumerate(probe.case.model.state_shapes(probe.case.input_shape)) if own]
-    for number in range(recurrent[0], len(layers) - 1):
+    for number in range(len(layers) - 1):
         model = Model(layers[: number + 1])
         count = sum(map(len, model.weight_shapes(probe.case.input_shape)))
-        if not probe.of(replace(probe.data, weights=probe.data.weights[:count]), model=model).agrees:
+        data = replace(probe.data, weights=probe.data.weights[:count])
+        stateless = not any(model.state_shapes(probe.case.input_shape))
+        if stateless:
+            data = replace(data, calls=tuple(replace(call, states=()) for call in data.calls))
+        if not probe.of(data, model=model, initial_state=probe.case.initial_state and not stateless).agrees:
             return number
     return len(layers) - 1
 
@@ -95,24 +106,29 @@ def _told_of_steps(probe: Probe) -> List[str]:
     if not (isinstance(layer, LSTM) and layer.return_sequences and once and not probe.case.mask):
         return []
     expected = expected_outputs(probe.subject.promised(probe.case), probe.data)
-    wrong = next((c for c in compared(expected, probe.outputs) if c.name == "output" and not c.agrees), None)
+    outputs = probe.outputs
+    wrong = next((c for c in compared(expected, outputs) if c.name == "output" and not c.agrees), None)
     if wrong is None:
         return ["the sequence is right, the states are not"]
     first, last = wrong.first[-2], probe.case.steps - 1
-    told = [f"step {first} is the first that is wrong, {_of_step(probe, first)}"]
-    return told + ([f"the last step is {_of_step(probe, last)}"] if last > first else [])
+    told = [f"step {first} is the first that is wrong: {_of_step(probe, first, outputs[0])}"]
+    if last > first:
+        of_last = _of_step(probe, last, outputs[0])
+        told.append(f"of the last step {of_last}" + (": it goes on from wrong states" if of_last == RIGHT else ""))
+    return told
 
 
-def _of_step(probe: Probe, step: int) -> str:
-    """Whether a step is wrong by itself, given the subject's own states before it, and in which part."""
+def _of_step(probe: Probe, step: int, sequence: Array) -> str:
+    """Which part of a step is wrong by itself, given the subject's own states before it."""
     _, h, c = _after(probe, step + 1)
     carry, output = _one_step(probe, step, c)
     right_c, right_h = agree({"c": carry}, [c]), agree({"h": output}, [h])
     if right_c and right_h:
-        return "right by itself: it goes on from wrong states"
+        returned = largest_ratio([Estimate(h.astype(np.float64), output.tolerance)], [sequence[:, step]]) <= 1.0
+        return RIGHT if returned else "h and c are right, but the sequence has something else in the place of h"
     if right_h:
-        return "wrong in the carry (input gate, forget gate or candidate), from which the output follows"
-    return "wrong in the output (its gate or activation)" + ("" if right_c else " and in the carry")
+        return "c is wrong (input gate, forget gate or candidate), h follows from it"
+    return "h is wrong (output gate or activation)" + ("" if right_c else ", and so is c")
 
 
 def _after(probe: Probe, steps: int) -> List[Array]:

@@ -52,7 +52,10 @@ EVERY = 16
 
 
 def judge_training(program: Training, subject: Subject) -> Judgement:
-    """Run a program and hold its predictions and its last epoch's loss to the reference with the weights it had."""
+    """Run a program and hold every batch's loss and the weights to the reference's own run.
+
+    Its predictions and its last epoch's loss are held to the reference with the weights it had, too.
+    """
     x, y = windows(program)
     case = case_of(program, x)
     data = Data((Inputs([x], [None]),), draw(case).weights)
@@ -66,6 +69,7 @@ def judge_training(program: Training, subject: Subject) -> Judgement:
         Check("documented parameters", figures.parameters, trained.parameters),
         Check("documented output", figures.output, trained.predictions.shape),
         Check("epochs", program.epochs, len(trained.losses)),
+        Check("batches", -(-len(x) // program.batch_size) * program.epochs, len(trained.batch_losses)),
         Check("batches of the last epoch", -(-len(x) // program.batch_size), len(trained.last_epoch_weights)),
         Check("weights moved", True, all((old != new).any() for old, new in zip(data.weights, trained.weights[-1]))),
         Check("loss fell", True, trained.losses[-1] < trained.losses[0]),
@@ -140,15 +144,15 @@ def spreads(program: Training) -> Dict[str, Any]:
     runs = [reference_fit(program, x, y, weights, OneCopy(unit_roundoff, seed(program.id) + n)) for n in range(RUNS)]
     shown = [printed_losses(program, run.losses, len(x)) for run in (right, *runs)]
     return {
-        "losses": [_spread(own, [run[epoch] for run in shown[1:]]) for epoch, own in enumerate(shown[0])],
+        "losses": [spread_of(own, [run[epoch] for run in shown[1:]]) for epoch, own in enumerate(shown[0])],
         "weights": [
-            [_spread(own, [run.weights[epoch][number] for run in runs]) for number, own in enumerate(after)]
+            [spread_of(own, [run.weights[epoch][number] for run in runs]) for number, own in enumerate(after)]
             for epoch, after in enumerate(right.weights)
         ],
     }
 
 
-def _spread(right: Array, runs: Sequence[Array]) -> float:
+def spread_of(right: Array, runs: Sequence[Array]) -> float:
     """The largest σ of all elements."""
     sigma = np.sqrt(np.mean([np.square(run - right) for run in runs], axis=0))
     return float(f"{sigma.max():.3g}")

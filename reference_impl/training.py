@@ -7,6 +7,7 @@ from typing import List, NamedTuple, Sequence
 import numpy as np
 
 from reference_impl.gradients import differentiate_model
+from reference_impl.layer import Arrays
 from reference_impl.losses import Loss
 from reference_impl.model import Model
 from reference_impl.optimizers import Optimizer
@@ -35,15 +36,18 @@ def fit(
 ) -> Fitted:
     """Train a model of one input as ``model.fit(x, y, shuffle=False)`` does, from these weights on; all float64.
 
-    x is (n, ...), y as the model's output; the last batch of an epoch may be smaller.
+    x is (n, ...), y as the model's output; the last batch of an epoch may be smaller. Stateful layers start each batch
+    from the states in which the one before ended, through which no gradient goes.
     """
+    states: List[Arrays] = [()] * len(model.layers)
     trained, slots = list(weights), optimizer.slots([weight[np.newaxis] for weight in weights])
     losses: List[float] = []
     after: List[List[Array]] = []
     for _ in range(epochs):
         for start in range(0, len(x), batch_size):
             batch = slice(start, start + batch_size)
-            (output,), _, pullback = differentiate_model(model, [x[batch]], trained, fl=fl)
+            (output,), ends, pullback = differentiate_model(model, [x[batch]], trained, states, fl=fl)
+            states = [end if layer.stateful else () for layer, end in zip(model.layers, ends)]
             each = loss(y[batch], output, fl)
             share = shares(each.shape, over_valid=True, fl=fl)
             losses.append(float(total(each, share, fl=fl)[0]))

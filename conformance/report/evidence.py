@@ -9,6 +9,7 @@ import numpy as np
 from conformance.compare import Comparison
 from conformance.expression import names, program, words
 from conformance.judge import Judgement
+from conformance.report.terminal import of_weight
 from reference_impl import Embedding
 from reference_impl.types import Array
 
@@ -64,15 +65,16 @@ def _of_row(array: Array, place: Tuple[int, ...], axes: int) -> Array:
 
 def _tensor(comparison: Comparison) -> Dict[str, Any]:
     """Expected and actual values and ratios, each (T, units); a tensor without time has one step."""
+    vector = comparison.expected.ndim == 1
     expected, actual, ratios = (
-        np.atleast_2d(_of_row(array, comparison.worst, 2))
+        np.atleast_2d(array if vector else _of_row(array, comparison.worst, 2))
         for array in (comparison.expected, comparison.actual, comparison.ratios)
     )
     units = np.sort(np.argsort(-ratios.max(axis=0), kind="stable")[:UNITS])
     return {
         "name": comparison.name,
         "over_time": comparison.expected.ndim > 2,
-        "row": comparison.worst[0],
+        "where": "" if vector else f" in {'row' if of_weight(comparison.name) else 'batch row'} {comparison.worst[0]}",
         "units": list(map(int, units)),
         "expected": _numbers(expected[:, units]),
         "actual": _numbers(actual[:, units]),

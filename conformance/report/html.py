@@ -52,8 +52,8 @@ class Row:
 
     @property
     def topology(self) -> str:
-        """The first word of a case's id."""
-        return self.name.partition("-")[0] if self.test.is_case else "no case"
+        """The first word of a case's id, whatever was asked of the case."""
+        return self.name.rpartition(" ")[2].partition("-")[0] if self.test.is_case else "no case"
 
     @property
     def message(self) -> str:
@@ -88,14 +88,20 @@ def missing() -> str:
 
 
 def render(results: Results) -> str:
-    """The page. Needs what ``missing`` asks for."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # noqa: PLC0415
+    """The page. Needs what ``missing`` asks for. Raises ResultsError where the evidence of a test is none."""
+    try:
+        return _rendered(results)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ResultsError(f"evidence of a test is not as docs/results.schema.json says: {error!r}") from error
+
+
+def _rendered(results: Results) -> str:
+    from jinja2 import Environment, FileSystemLoader  # noqa: PLC0415
 
     rows = _rows(results.tests)
     template = Environment(
         loader=FileSystemLoader(FOLDER),
         autoescape=True,
-        undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     ).get_template("page.html")
@@ -108,7 +114,7 @@ def render(results: Results) -> str:
         rows=rows,
         failing=[row for row in rows if row.anchor],
         documents=_documents(rows),
-        unread=sorted(results.unread),
+        unread=results.unread,
         words=sorted({word for row in rows if row.test.is_case for word in row.name.split("-")[1:]}),
         style=(FOLDER / "page.css").read_text(encoding="utf-8"),
         script=script,
@@ -143,7 +149,11 @@ def _state(results: Results) -> Tuple[str, str]:
     """Whether the run is complete and green, as a word and a sentence."""
     ran, failed = len(results.tests), len(results.failed)
     if not results.complete:
-        return "incomplete", f"Incomplete: {ran} of {results.footer.get('collected', 'the')} tests were run to the end"
+        collected = results.footer.get("collected")
+        return (
+            "incomplete",
+            f"Incomplete: {ran} tests{f' of {collected}' if collected else ''} were run, {failed} failed",
+        )
     return (
         ("green", f"All of {ran} tests as they should be")
         if results.green
@@ -181,7 +191,7 @@ def main(arguments: List[str]) -> int:
         if needed:
             raise ResultsError(needed)
         page = render(read(source))
-        target.write_text(page, encoding="utf-8")
+        target.write_text(page, encoding="utf-8", errors="backslashreplace")
     except (OSError, ResultsError) as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 2

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import re
+from html import escape
 from typing import Any, Iterator, List, Mapping, Sequence
 
 import matplotlib as mpl
@@ -88,7 +89,7 @@ def _values(tensor: Mapping[str, Any]) -> str:
                 _two_lines(axes, expected[:, number], actual[:, number], line=True)
                 _over_time(axes, len(expected))
         _legend(figure, columns=2)
-        return _svg(figure, f"{tensor['name']}: expected and actual values in batch row {tensor['row']}")
+        return _svg(figure, f"{tensor['name']}: expected and actual values{tensor['where']}")
 
 
 def _two_lines(axes: Any, expected: Array, actual: Array, line: bool) -> None:
@@ -121,7 +122,9 @@ def _ratios(tensor: Mapping[str, Any]) -> str:
         bar = figure.colorbar(image, ax=axes, ticks=[COLDEST, 0.0, 3.0, HOTTEST])
         bar.ax.set_yticklabels(["≤ 0.01", "1", "1000", "≥ 10⁶"])
         bar.outline.set_visible(False)
-        return _svg(figure, f"{tensor['name']}: error / tolerance by unit and time step; above 1 is wrong")
+        return _svg(
+            figure, f"{tensor['name']}: error / tolerance by unit and time step{tensor['where']}; above 1 is wrong"
+        )
 
 
 def _colours() -> Any:
@@ -159,7 +162,7 @@ def _svg(figure: Any, title: str) -> str:
     size = re.search(r'width="([\d.]+)pt" height="([\d.]+)pt"', svg)
     assert size
     svg = svg.replace(size[0], f'role="img" aria-labelledby="p{own}-title"', 1)
-    return svg.replace(">", f'><title id="p{own}-title">{title}</title>', 1)
+    return svg.replace(">", f'><title id="p{own}-title">{escape(title)}</title>', 1)
 
 
 def _short(svg: str) -> str:

@@ -36,7 +36,9 @@ def pytest_configure(config: pytest.Config) -> None:
         if missing:
             raise pytest.UsageError(f"--conformance-report: {missing}")
         if not config.option.report_log:  # the page is made of a results file
-            config.option.report_log = str(Path(tempfile.mkdtemp(prefix="conformance-")) / "results.jsonl")
+            folder = tempfile.TemporaryDirectory(prefix="conformance-")
+            config.add_cleanup(folder.cleanup)
+            config.option.report_log = str(Path(folder.name) / "results.jsonl")
 
 
 @pytest.hookimpl(trylast=True)
@@ -86,14 +88,22 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         cases = [properties for properties in calls if "verdict" in properties]
         _write(config.getoption("--summary-md"), markdown.render(config.stash[SUBJECT].environment, cases, said))
     if config.getoption("--conformance-report"):
-        page = html.render(results.read(Path(config.option.report_log)))
-        _write(config.getoption("--conformance-report"), [page])
-        terminalreporter.write_line(f"report: {config.getoption('--conformance-report')}")
+        terminalreporter.write_line(f"report: {_page(config)}")
+
+
+def _page(config: pytest.Config) -> str:
+    """Write the page of a run; the file, or why there is none: the rest of what pytest has to say must not suffer."""
+    file = str(config.getoption("--conformance-report"))
+    try:
+        _write(file, [html.render(results.read(Path(config.option.report_log)))])
+    except Exception as error:
+        return f"{file} could not be written: {error!r}"
+    return file
 
 
 def _write(file: str, lines: Iterable[str]) -> None:
     Path(file).parent.mkdir(parents=True, exist_ok=True)
-    Path(file).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    Path(file).write_text("\n".join(lines) + "\n", encoding="utf-8", errors="backslashreplace")
 
 
 def _said(report: pytest.TestReport) -> str:

@@ -26,6 +26,10 @@ HEADER, FOOTER = "ConformanceHeader", "ConformanceFooter"
 #: pytest's exit statuses of a run that was not stopped: all passed, or some tests failed.
 ENDS = (0, 1)
 
+#: What a header tells of a run; one of another version may lack some of it, but none the first.
+NEEDED = ("keras", "backend", "tier")
+HEADED = (*(own.name for own in fields(Environment)), "tier", "version")
+
 #: How the data of a case are drawn; a change of it would make results incomparable.
 SEEDS = "the first 32 bits of sha256(case id), for numpy.random.RandomState"
 
@@ -58,14 +62,14 @@ class Test:
 
 @dataclass(frozen=True)
 class Results:
-    """What a results file tells: what was judged, the tests that were run, the files that could not be read, the end.
+    """What a results file tells: what was judged, the tests that were run, what pytest could not read and why, the end.
 
     Each test is there once, with its call or, where it did not come to that, with what failed instead.
     """
 
     header: Mapping[str, str]
     tests: Sequence[Test]
-    unread: FrozenSet[str] = frozenset()
+    unread: Mapping[str, str] = field(default_factory=dict)
     footer: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -76,7 +80,7 @@ class Results:
     @property
     def failed(self) -> FrozenSet[str]:
         """Tests that failed, and files that could not be read."""
-        return self.unread.union(test.node for test in self.tests if test.outcome == "failed")
+        return frozenset((*self.unread, *(test.node for test in self.tests if test.outcome == "failed")))
 
     @property
     def passed(self) -> FrozenSet[str]:
@@ -122,9 +126,9 @@ def _results(lines: Sequence[Mapping[str, Any]]) -> Results:
         if test and (line["when"] == "call" or test.outcome != "passed"):
             tests[test.node] = test
     return Results(
-        header={name: str(header[name]) for name in (*(own.name for own in fields(Environment)), "tier", "version")},
+        header={name: str(header[name] if name in NEEDED else header.get(name, "")) for name in HEADED},
         tests=tuple(tests.values()),
-        unread=frozenset(line["nodeid"] for line in lines if _is_unread(line)),
+        unread={str(line["nodeid"]): _text(line) for line in lines if _is_unread(line)},
         footer=next((line for line in lines if line.get("$report_type") == FOOTER), {}),
     )
 
@@ -142,7 +146,7 @@ def _test(line: Mapping[str, Any]) -> Test:
 
 
 def _text(line: Mapping[str, Any]) -> str:
-    """What pytest printed of a test, as pytest prints it; ``node``, the worker that ran it, is gone."""
+    """What pytest printed of a test or a file, as pytest prints it; ``node``, the worker that ran it, is gone."""
     report: Any = pytest_report_from_serializable({name: value for name, value in line.items() if name != "node"})
     return str(report.longreprtext)
 

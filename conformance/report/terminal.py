@@ -222,11 +222,18 @@ def _place(case: Case, comparison: Comparison, index: Tuple[int, ...]) -> str:
     """Where an element is."""
     *before, last = AXES[len(index)]
     *where, number = index
-    if NUMBER.sub("", comparison.name).endswith(WEIGHTS):
+    if comparison.name.startswith("weight "):  # of a whole model, whose layers need not have gates
+        before, last = ["row"][: len(before)], "column"
+    elif of_weight(comparison.name):
         before, (last, number) = ["row"][: len(before)], _of_gate(number, comparison.expected.shape[-1] // 4)
     elif isinstance(case.model.layers[-1], Bidirectional) and comparison.name.startswith("output"):
         last, number = _of_half(case.model.layers[-1], number, comparison.expected.shape[-1] // 2)
     return f"[{', '.join(f'{name} {i}' for name, i in zip((*before, last), (*where, number)))}]"
+
+
+def of_weight(name: str) -> bool:
+    """Whether a tensor of this name is as large as a weight, and has no batch."""
+    return name.startswith("weight ") or NUMBER.sub("", name).endswith(WEIGHTS)
 
 
 def _of_gate(column: int, units: int) -> Tuple[str, int]:

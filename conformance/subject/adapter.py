@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
+from packaging.version import Version
 
 from conformance.case import Case, layers_within
 from conformance.data import Data
@@ -28,6 +30,7 @@ from conformance.subject.modes import MODES, ROWS, building, jit_argument
 from conformance.subject.summary import read_summary
 from conformance.subject.witness import training_witness
 from reference_impl import LSTM, Layer, Model
+from reference_impl.optimizers import Optimizer
 from reference_impl.types import Array
 
 #: Keras 2 keeps the graphs of all models of a session and TensorFlow their kernels; beginning a session costs time.
@@ -38,6 +41,9 @@ PREDICTING = ("predict", "predict_batches", "predict_on_batch", "run_eagerly", "
 
 #: Modes that need neither eager computation nor TensorFlow; without the first, "call" is ``predict_on_batch``.
 OF_EVERY_VERSION = ("call", "predict", "predict_batches", "predict_on_batch")
+
+#: Optimizers clip all gradients together from TensorFlow 2.4 on.
+WITHOUT_GLOBAL_CLIPNORM = ("TensorFlow 2.2.3", "TensorFlow 2.3.4")
 
 #: A build without one of these is wrong, not old.
 ACTIVATIONS_OF_EVERY_VERSION = {"elu", "exponential", "hard_sigmoid", "linear", "relu", "selu"}
@@ -213,6 +219,39 @@ class Subject:
             predictions=self.run(built, case, data)[0],
         )
 
+    def documented(self, optimizer: Optimizer) -> Optimizer:
+        """An optimizer as this generation documents it: from 2.11 on RMSprop and Adagrad have ε under the root."""
+        if not hasattr(optimizer, "epsilon_inside"):
+            return optimizer
+        inside = bool(getattr(optimizer, "momentum", 0.0)) or Version(self.version) >= Version("2.11")
+        return replace(optimizer, epsilon_inside=inside)  # type: ignore[call-arg]
+
+    def untrainable(self, loss: str, optimizer: Optimizer) -> str:
+        """Why this version has nothing to train with, or an empty string."""
+        known = f"{self.flavour} {self.version}"
+        if not self.eager:
+            return f"{known} prints each batch's loss by itself"
+        try:
+            self.keras.losses.get(loss)
+        except ValueError:
+            return f"{known} has no loss {loss!r}"
+        if optimizer.global_clipnorm and self.environment.backend in WITHOUT_GLOBAL_CLIPNORM:
+            return f"{known} has no global_clipnorm"
+        name = type(optimizer).__name__
+        return "" if hasattr(self.keras.optimizers, name) else f"{known} has no optimizer {name}"
+
+    def fit(
+        self, case: Case, loss: str, optimizer: Optimizer, x: Array, y: Array, weights: Sequence[Array], **how: int
+    ) -> Any:
+        """Compile and fit the model of a case from these weights; the witness of it (see ``training_witness``)."""
+        built = self.build(case)
+        set_weights(built.layers, weights)
+        made = getattr(self.keras.optimizers, type(optimizer).__name__)(**arguments_of(optimizer))
+        built.model.compile(optimizer=made, loss=loss)
+        witness = training_witness(self.keras.callbacks.Callback, last_epoch=how["epochs"] - 1)
+        built.model.fit(x, y, shuffle=False, verbose=0, callbacks=[witness], **how)
+        return witness
+
     def weights_and_candidate(self, case: Case, data: Data) -> Tuple[List[Array], Dict[str, Array]]:
         """The weights of a one-layer model; ``kernel_c`` and ``bias_c`` of its cell where Keras has them (≤ 2.3.1)."""
         model = self.build(case).model
@@ -243,6 +282,12 @@ class Subject:
         if ops:
             return ops.convert_to_tensor(value)
         return self.keras.backend.constant(value, dtype="string" if value.dtype.kind == "U" else value.dtype.name)
+
+
+def arguments_of(optimizer: Optimizer) -> Dict[str, Any]:
+    """The arguments that Keras's class is given: those that are not their defaults."""
+    values = ((field, getattr(optimizer, field.name)) for field in fields(optimizer) if field.name != "epsilon_inside")
+    return {field.name: value for field, value in values if value != field.default}
 
 
 def set_weights(layers: Sequence[Any], weights: Sequence[Array]) -> None:

@@ -46,7 +46,7 @@ def test_kernel_c_is_the_candidate_slice(example, document, subject):
 
 @pytest.mark.parametrize(("program", "document"), PROGRAMS)
 def test_training(program, document, subject, hold, pytestconfig):
-    """After training, predictions and the last epoch's loss are what the reference makes of the trained weights.
+    """Every batch's loss and the weights are those of the reference's own run, the predictions those of the weights.
 
     The full tier trains for as many epochs as the document, the default one for two.
     """

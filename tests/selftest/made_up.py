@@ -42,9 +42,9 @@ def case_line(case, verdict="conforms", evidence=None, **properties):
 def evidence(text="LSTM"):
     wave = [[((step * unit) % 7) / 7.0 for unit in range(UNITS)] for step in range(STEPS)]
     tensor = {
-        "name": "output",
+        "name": text,
         "over_time": True,
-        "row": 0,
+        "where": text,
         "units": list(range(UNITS)),
         "ratio": 9.0,
         "wrong": 3,

@@ -52,16 +52,16 @@ def scaled(own, gate):
 @pytest.mark.parametrize(
     ("gate", "part"),
     [
-        (0, "wrong in the carry (input gate, forget gate or candidate), from which the output follows"),
-        (2, "wrong in the carry (input gate, forget gate or candidate), from which the output follows"),
-        (3, "wrong in the output (its gate or activation)"),
+        (0, "c is wrong (input gate, forget gate or candidate), h follows from it"),
+        (2, "c is wrong (input gate, forget gate or candidate), h follows from it"),
+        (3, "h is wrong (output gate or activation)"),
     ],
 )
 @pytest.mark.parametrize("direction", ["", "-backwards"])
 def test_part_of_a_step(gate, part, direction, where, of_cell):
     layer = of_cell(lambda own, z, c: scaled(own, gate)(z, c))
     told = where(layer, space.case(SEQUENCE + direction))
-    assert told == f"step 0 is the first that is wrong, {part}; the last step is {part}"
+    assert told == f"step 0 is the first that is wrong: {part}; of the last step {part}"
 
 
 def test_step_that_only_goes_on_from_wrong_states(where, of_cell, subject):
@@ -73,7 +73,7 @@ def test_step_that_only_goes_on_from_wrong_states(where, of_cell, subject):
             return super().call(sequences, initial_state=[h, 1.3 * c], **given)
 
     told = where(Planted, space.case(SEQUENCE))
-    assert told.endswith("the last step is right by itself: it goes on from wrong states")
+    assert told.endswith("of the last step h and c are right by themselves: it goes on from wrong states")
 
 
 def test_layer_of_a_stack(where, of_cell, subject):
@@ -86,8 +86,9 @@ def test_layer_of_a_stack(where, of_cell, subject):
             return [1.5 * done[0], *done[1:]] if wrong and isinstance(done, (list, tuple)) else done
 
     (case,) = (case for case in catalogue.options() if case.id.startswith("stack3") and case.id.endswith("-no_bias"))
-    assert where(Planted, case).startswith("layer 3 of 3, LSTM(3, ")
-    assert where(Planted, case).endswith("is wrong, those below it are right")
+    told = where(Planted, case)
+    assert told.startswith("layer 3 of 3, LSTM(3, ")
+    assert told.endswith("is the first whose outputs are wrong")
 
 
 @pytest.mark.parametrize("word", ["dropout", "recurrent_dropout"])
@@ -97,7 +98,31 @@ def test_dropout_at_inference(word, where, subject):
             return super().call(sequences, initial_state=initial_state, mask=mask, training=True)
 
     told = where(Planted, space.case(f"lstm-B3-T4-D2-functional-call-U3-{word}-sequences"))
-    assert told.startswith("without dropout= and recurrent_dropout= the same model is right")
+    assert told.endswith("is right, and no two calls return the same: something is dropped at inference")
+
+
+def test_what_only_goes_with_dropout_is_not_called_dropping(where, subject):
+    """Keras takes another path where states may be dropped; here that one is wrong, and drops nothing."""
+
+    class Planted(subject.keras.layers.LSTM):
+        def call(self, sequences, initial_state=None, mask=None, training=False):
+            wrong = 1.5 if self.recurrent_dropout else 1.0
+            return super().call(wrong * sequences, initial_state=initial_state, mask=mask, training=training)
+
+    told = where(Planted, space.case("lstm-B3-T4-D2-functional-call-U3-recurrent_dropout-sequences"))
+    assert told == "without dropout= and recurrent_dropout= the same model is right"
+
+
+def test_sequence_that_is_not_that_of_the_states(where, subject):
+    """What is returned is clipped, what is carried is not."""
+
+    class Planted(subject.keras.layers.LSTM):
+        def call(self, sequences, initial_state=None, mask=None, training=False):
+            done = super().call(sequences, initial_state=initial_state, mask=mask, training=training)
+            return [1.5 * done[0], *done[1:]] if self.return_sequences else done
+
+    told = where(Planted, space.case(SEQUENCE))
+    assert told.startswith("step 0 is the first that is wrong: h and c are right, but the sequence has something else")
 
 
 def test_way_of_running(where, subject):
@@ -114,7 +139,7 @@ def test_report_says_so_and_fits(where, of_cell, subject):
     layer = of_cell(lambda own, z, c: scaled(own, 3)(z, c))
     judgement = judge(space.case(SEQUENCE), Subject(subject.flavour, subject.keras, layer, "planted"))
     lines = render(judgement, "rerun").splitlines()
-    assert any(line.startswith("where: step 0 is the first that is wrong") for line in lines)
+    assert any(line.startswith("where: step 0 is the first that is wrong: h is wrong") for line in lines)
     assert len(lines) <= 25
 
 

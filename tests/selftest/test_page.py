@@ -4,7 +4,7 @@ import pytest
 from made_up import HOSTILE, UNITS, case_line, evidence, header, write
 
 from conformance.report import html
-from conformance.report.results import read
+from conformance.report.results import ResultsError, read
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def test_nothing_shown_becomes_part_of_the_page(page):
     text = page(
         header(keras=HOSTILE, device=HOSTILE),
         case_line(HOSTILE, "diverges", evidence(HOSTILE), message=HOSTILE, causes="", document=HOSTILE),
-        {"$report_type": "CollectReport", "nodeid": HOSTILE, "outcome": "failed"},
+        {"$report_type": "CollectReport", "nodeid": HOSTILE, "outcome": "failed", "longrepr": HOSTILE, "result": None},
     )
     assert "<img src=x" not in text
     assert text.count("<script>") == 1
@@ -44,7 +44,20 @@ def test_three_thousand_cases_with_fifty_failures_stay_under_five_megabytes(page
 
 def test_run_that_was_killed_is_incomplete(page):
     text = page(header(), case_line("lstm-B1"))
-    assert "Incomplete: 1 of the tests were run to the end" in text
+    assert "Incomplete: 1 tests were run, 0 failed" in text
+
+
+def test_what_pytest_could_not_read_is_shown(page):
+    broken = {"$report_type": "CollectReport", "nodeid": "test_a.py", "outcome": "failed", "longrepr": "ImportError: b"}
+    text = page(header(), {**broken, "result": None})
+    assert "ImportError: b" in text
+    assert "No test fails." not in text
+
+
+@pytest.mark.parametrize("spoiled", [{"tensors": [{}]}, {"inputs": 3}])
+def test_evidence_that_is_none_gets_one_line(spoiled, page):
+    with pytest.raises(ResultsError, match="evidence of a test is not as"):
+        page(header(), case_line("lstm-B1", "diverges", {**evidence(), **spoiled}, message="m"))
 
 
 def test_numbers_that_are_not_finite_are_left_out(page):

@@ -37,7 +37,8 @@ function show() {
   results.hidden = examples;
   if (documented) documented.hidden = !examples;
   for (const link of document.querySelectorAll("nav a")) {
-    link.toggleAttribute("aria-current", link.hash === (location.hash || "#main"));
+    if (link.hash === (location.hash || "#main")) link.setAttribute("aria-current", "true");
+    else link.removeAttribute("aria-current");
   }
   if (target && target.classList.contains("test")) {
     target.hidden = false;
