@@ -1,0 +1,28 @@
+"""Numbers in the docs that the code knows better."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from conformance.covering import frozen_ids
+from conformance.faults import FAULTS
+from conformance.faults.gradients import GRADIENT_FAULTS
+from conformance.trajectories import PROGRAMS
+
+ROOT = Path(__file__).resolve().parents[2]
+
+NUMBERS = [
+    ("README.md", r"(\d+) wrong LSTMs", len(FAULTS)),
+    ("README.md", r"Gradients of (\d+) cases", len(frozen_ids("gradients"))),
+    ("docs/reading-a-report.md", r"computing: (\d+) wrong LSTMs", len(FAULTS)),
+    ("docs/gradients.md", r"The (\d+) cases have", len(frozen_ids("gradients"))),
+    ("docs/gradients.md", r"(\d+) faults \(", len(GRADIENT_FAULTS)),
+    ("docs/gradients.md", r"fits (\d+) small programs", len(PROGRAMS)),
+]
+
+
+@pytest.mark.parametrize(("file", "pattern", "number"), NUMBERS, ids=str)
+def test_number(file, pattern, number):
+    text = " ".join((ROOT / file).read_text(encoding="utf-8").split())
+    assert [int(found) for found in re.findall(pattern, text)] == [number]
