@@ -74,7 +74,8 @@ class Row:
 
         from conformance.report.pictures import pictures  # noqa: PLC0415 (needs Matplotlib)
 
-        return [Markup(picture) for picture in pictures(self.test.evidence)] if self.drawn else []
+        drawn = pictures(self.test.evidence) if self.drawn else ()
+        return [picture._replace(svg=Markup(picture.svg)) for picture in drawn]
 
 
 def missing() -> str:

@@ -10,7 +10,7 @@ import hashlib
 import io
 import re
 from html import escape
-from typing import Any, Iterator, List, Mapping, Sequence
+from typing import Any, Iterator, List, Mapping, NamedTuple, Sequence
 
 import matplotlib as mpl
 import numpy as np
@@ -45,8 +45,15 @@ STYLE = {
 }
 
 
-def pictures(evidence: Mapping[str, Any]) -> Iterator[str]:
-    """The pictures of a case, as SVG elements."""
+class Picture(NamedTuple):
+    """What is to be seen, in words, and an SVG element."""
+
+    caption: str
+    svg: str
+
+
+def pictures(evidence: Mapping[str, Any]) -> Iterator[Picture]:
+    """The pictures of a case."""
     for given in evidence["inputs"]:
         yield _input(given)
     for tensor in evidence["tensors"]:
@@ -55,7 +62,7 @@ def pictures(evidence: Mapping[str, Any]) -> Iterator[str]:
             yield _ratios(tensor)
 
 
-def _input(given: Mapping[str, Any]) -> str:
+def _input(given: Mapping[str, Any]) -> Picture:
     """An input, a line for each feature, with its masked steps hatched."""
     values, mask = _array(given["values"]), given["mask"]
     with mpl.rc_context(STYLE):
@@ -72,7 +79,7 @@ def _input(given: Mapping[str, Any]) -> str:
         return _svg(figure, f"Input {given['name']}: {values.shape[1]} features over {len(values)} steps{masked}")
 
 
-def _values(tensor: Mapping[str, Any]) -> str:
+def _values(tensor: Mapping[str, Any]) -> Picture:
     """Expected and actual values: over time, a small plot for each of some units, or else unit by unit."""
     expected, actual, units = _array(tensor["expected"]), _array(tensor["actual"]), tensor["units"]
     with mpl.rc_context(STYLE):
@@ -109,7 +116,7 @@ def _legend(figure: Any, columns: int) -> None:
     figure.legend(handles, labels, frameon=False, fontsize=8, ncols=columns, loc="outside lower center")
 
 
-def _ratios(tensor: Mapping[str, Any]) -> str:
+def _ratios(tensor: Mapping[str, Any]) -> Picture:
     """A heatmap of error / tolerance, time from left to right and units from top to bottom."""
     ratios, units = _array(tensor["ratios"]), tensor["units"]
     with mpl.rc_context(STYLE), np.errstate(divide="ignore"):
@@ -151,8 +158,8 @@ def _over_time(axes: Any, steps: int) -> None:
     axes.xaxis.get_major_locator().set_params(integer=True)
 
 
-def _svg(figure: Any, title: str) -> str:
-    """A figure as an element of a page, with a title for those who do not see it."""
+def _svg(figure: Any, caption: str) -> Picture:
+    """A figure as an element of a page, with its caption for those who do not see it."""
     text = io.StringIO()
     figure.savefig(text, format="svg", transparent=True, metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
     svg = text.getvalue()
@@ -162,7 +169,7 @@ def _svg(figure: Any, title: str) -> str:
     size = re.search(r'width="([\d.]+)pt" height="([\d.]+)pt"', svg)
     assert size
     svg = svg.replace(size[0], f'role="img" aria-labelledby="p{own}-title"', 1)
-    return svg.replace(">", f'><title id="p{own}-title">{escape(title)}</title>', 1)
+    return Picture(caption, svg.replace(">", f'><title id="p{own}-title">{escape(caption)}</title>', 1))
 
 
 def _short(svg: str) -> str:
