@@ -52,7 +52,7 @@ class Row:
 
     @property
     def topology(self) -> str:
-        """The first word of a case's id, whatever was asked of the case; the documents name their examples otherwise."""
+        """The first word of a case's id, whatever was asked of it; the documents name their examples otherwise."""
         if "document" in self.test.properties:
             return "documented"
         return self.name.rpartition(" ")[2].partition("-")[0] if self.test.is_case else "no case"
