@@ -106,17 +106,23 @@ class Search:
 
     @property
     def beginning(self) -> Optional[Search]:
-        """The first steps of a long sequence that does not depend on the later ones."""
+        """The first steps of a long sequence that does not depend on later ones; of two directions the forward one."""
         *below, top = self.case.model.layers
+        weights = self.data.weights
+        if isinstance(top, Bidirectional) and top.merge_mode in ("concat", None):
+            weights = weights[: -len(top.weight_shapes(1)) // 2]
+            top, _ = top.halves
         forwards = all(isinstance(layer, LSTM) and not layer.go_backwards for layer in (*below, top))
         if not (forwards and isinstance(top, LSTM) and top.return_sequences and self.case.steps > LONG):
             return None
         model = replace(self.case.model, layers=(*below, replace(top, return_state=False)))
         case, (inputs, *_) = replace(self.case, model=model, steps=BEGINNING), self.data.calls
         masks = [None if mask is None else mask[:, :BEGINNING] for mask in inputs.masks]
-        data = Data((Inputs([x[:, :BEGINNING] for x in inputs.x], masks, inputs.states),), self.data.weights)
-        right = [Estimate(self.right[0].value[:, :BEGINNING], self.right[0].tolerance[:, :BEGINNING])]
-        return Search(case, data, [self.outputs[0][:, :BEGINNING]], right)
+        states = tuple(inputs.states)[: len(top.state_shapes((1, 1, 1)))]
+        data = Data((Inputs([x[:, :BEGINNING] for x in inputs.x], masks, states),), weights)
+        shown = np.s_[:, :BEGINNING, : top.units]
+        right = [Estimate(self.right[0].value[shown], self.right[0].tolerance[shown])]
+        return Search(case, data, [self.outputs[0][shown]], right)
 
     def is_near(self, names: Names) -> bool:
         """Whether the numbers of faults are worth a closer look."""

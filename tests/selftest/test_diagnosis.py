@@ -93,7 +93,7 @@ def test_a_pair_of_faults_is_named_where_no_single_one_fits():
     assert pair in diagnose(case, data, outputs).explanations
 
 
-@pytest.mark.parametrize("kind", ["single", "stack2"])
+@pytest.mark.parametrize("kind", ["single", "stack2", "bidirectional"])
 @pytest.mark.parametrize("fault", ["gates_ifoc", "products_in_bfloat16", "inputs_late", "go_backwards_always"])
 def test_faults_of_long_sequences_are_named(fault, kind):
     """Of which those of a step are looked for in the first steps."""
