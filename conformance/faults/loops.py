@@ -242,18 +242,25 @@ OF_STATES: Dict[str, Fault] = {
     ),
 }
 
-OF_LOOPS: Dict[str, Fault] = {
-    **only(masked, OF_MASKS),
-    **only(given_states, OF_STATES),
+
+def read_backwards(case: Case) -> bool:
+    return case.has({"go_backwards": "True"}) or case.has({"layer": "Bidirectional"})
+
+
+def last_returned(case: Case) -> bool:
+    return case.has({"return_sequences": "False"})
+
+
+OF_DIRECTION: Dict[str, Fault] = {
     "go_backwards_ignored": Fault(
         "go_backwards is ignored", in_loops(with_arguments(lambda rnn: {"go_backwards": False}))
-    ),
-    "go_backwards_always": Fault(
-        "the steps are read from the last to the first", in_loops(with_arguments(lambda rnn: {"go_backwards": True}))
     ),
     "outputs_in_the_order_of_time": Fault(
         "with go_backwards the outputs are put back in the order of x", in_loops(returning(_in_time))
     ),
+}
+
+OF_THE_LAST: Dict[str, Fault] = {
     "first_for_last": Fault(
         "the first output is returned for the last",
         in_loops(returning(lambda rnn, outputs, given: outputs if rnn.return_sequences else outputs[:, 0])),
@@ -261,6 +268,16 @@ OF_LOOPS: Dict[str, Fault] = {
     "last_but_one_for_last": Fault(
         "the output before the last is returned for the last",
         in_loops(returning(lambda rnn, outputs, given: outputs if rnn.return_sequences else outputs[:, -2:][:, 0])),
+    ),
+}
+
+OF_LOOPS: Dict[str, Fault] = {
+    **only(masked, OF_MASKS),
+    **only(given_states, OF_STATES),
+    **only(read_backwards, OF_DIRECTION),
+    **only(last_returned, OF_THE_LAST),
+    "go_backwards_always": Fault(
+        "the steps are read from the last to the first", in_loops(with_arguments(lambda rnn: {"go_backwards": True}))
     ),
     "inputs_late": Fault("each step reads the input of the step before", in_loops(with_x(_late))),
     "inputs_early": Fault("each step reads the input of the step behind", in_loops(with_x(_early))),
