@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from honest import Float32
 
 from conformance import space
 from conformance.covering import frozen_ids
@@ -331,21 +332,6 @@ def test_copies_spread_by_the_roundoff_and_stay_apart():
         hold([runs[0]], [alone])
         spread = np.abs(runs[1:] - alone).max() / np.abs(alone).max()
         assert u / 10 < spread < 30 * u
-
-
-class Float32:
-    """Honest float32: every result of the reference's operations rounded to float32."""
-
-    def __call__(self, value):
-        return value.astype("float32").astype("float64")
-
-    elementary = __call__
-
-    def matmul(self, a, b):
-        return (a.astype("float32") @ b.astype("float32")).astype("float64")
-
-    def outer(self, a, b):
-        return (np.swapaxes(a, 1, 2).astype("float32") @ b.astype("float32")).astype("float64")
 
 
 @pytest.mark.parametrize("seed", range(5))

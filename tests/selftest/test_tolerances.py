@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from honest import Float32
 
 from conformance import catalogue
 from conformance.compare import compare
@@ -17,18 +18,6 @@ GRID = [case for kind in catalogue.KINDS for case in catalogue.grid(kind)]
 
 def lstms(case):
     return [getattr(layer, "layer", layer) for layer in case.model.layers]
-
-
-class Float32:
-    """Honest float32: every result of the reference's operations rounded to float32."""
-
-    def __call__(self, value):
-        return value.astype("float32").astype("float64")
-
-    elementary = __call__
-
-    def matmul(self, a, b):
-        return (a.astype("float32") @ b.astype("float32")).astype("float64")
 
 
 @pytest.mark.parametrize("case", [pytest.param(case, id=case.id) for case in GRID if case.steps <= 20])
