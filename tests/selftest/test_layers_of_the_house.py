@@ -33,3 +33,9 @@ def test_only_the_subject_imports_keras(path):
     assert not KERAS & {name.split(".")[0] for name in imported(path)}
     if "subject" not in path.parts:
         assert not any(name.startswith("conformance.subject.") for name in imported(path))
+
+
+def test_no_two_test_files_have_one_name():
+    """Pytest imports them by their names alone: ``pytest`` without arguments would not collect them."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert len(names) == len(set(names))
