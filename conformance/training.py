@@ -91,7 +91,7 @@ def _steps(case: Case, program: Training, data: Data, y: Array, trained: Trained
     """The loss after every batch, and the weights after the first epoch and the last."""
     fitted = reference_fit(program, data.x, y, data.weights)
     spread = frozen_spreads()[program.id]
-    losses = printed_losses(program, fitted.losses, len(data.x))
+    losses = printed_losses(fitted.losses, len(data.x), program.batch_size)
     printed = zip(losses, np.reshape(trained.batch_losses, losses.shape))
     names = [name for own in case.model.weight_shapes(case.input_shape) for name in own]
     comparisons = [
@@ -115,9 +115,9 @@ def reference_fit(program: Training, x: Array, y: Array, weights: Sequence[Array
     return fit(Model(program.layers), x, y, start, loss, optimizer, program.batch_size, program.epochs, fl)
 
 
-def printed_losses(program: Training, losses: Sequence[float], count: int) -> Array:
+def printed_losses(losses: Sequence[float], count: int, batch_size: int) -> Array:
     """What Keras prints after every batch, (epochs, batches): the mean over the samples of the epoch so far."""
-    sizes = [min(program.batch_size, count - start) for start in range(0, count, program.batch_size)]
+    sizes = [min(batch_size, count - start) for start in range(0, count, batch_size)]
     means: Array = np.cumsum(np.reshape(losses, (-1, len(sizes))) * sizes, axis=1) / np.cumsum(sizes)
     return means
 
@@ -142,7 +142,7 @@ def spreads(program: Training) -> Dict[str, Any]:
     right = reference_fit(program, x, y, weights)
     unit_roundoff = FORMATS[DTYPE].unit_roundoff
     runs = [reference_fit(program, x, y, weights, OneCopy(unit_roundoff, seed(program.id) + n)) for n in range(RUNS)]
-    shown = [printed_losses(program, run.losses, len(x)) for run in (right, *runs)]
+    shown = [printed_losses(run.losses, len(x), program.batch_size) for run in (right, *runs)]
     return {
         "losses": [spread_of(own, [run[epoch] for run in shown[1:]]) for epoch, own in enumerate(shown[0])],
         "weights": [

@@ -12,7 +12,7 @@ from conformance.compare import Comparison
 from conformance.data import draw, seed
 from conformance.judge import Check, Judgement
 from conformance.subject import Subject
-from conformance.training import held, spread_of
+from conformance.training import held, printed_losses, spread_of
 from reference_impl import LSTM, Bidirectional, Dense, Layer, Masking, Model
 from reference_impl.losses import Huber, Loss, MeanAbsoluteError, MeanSquaredError
 from reference_impl.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
@@ -115,11 +115,6 @@ def judge_trajectory(program: Program, subject: Subject) -> Judgement:
 
 
 def _losses(right: Fitted, runs: List[Fitted], actual: List[float]) -> Comparison:
-    """What is printed after every batch: the mean of the epoch so far; all batches are of one size."""
-    shown = [_printed(run.losses) for run in (right, *runs)]
+    """What is printed after every batch."""
+    shown = [printed_losses(run.losses, BATCH * BATCHES, BATCH).ravel() for run in (right, *runs)]
     return held("loss after each batch", shown[0], np.array(actual), spread_of(shown[0], shown[1:]))
-
-
-def _printed(losses: List[float]) -> Array:
-    means: Array = np.cumsum(np.reshape(losses, (EPOCHS, BATCHES)), axis=1) / np.arange(1, BATCHES + 1)
-    return means.ravel()

@@ -24,7 +24,7 @@ Halves = Tuple[RNN, RNN]
 ChangeOfCase = Callable[[Case], Case]
 
 
-def _same_case(case: Case) -> Case:
+def same_case(case: Case) -> Case:
     return case
 
 
@@ -44,7 +44,7 @@ class Fault:
     """
 
     sentence: str
-    of_case: ChangeOfCase = _same_case
+    of_case: ChangeOfCase = same_case
     of_data: Callable[[Case, Data], Data] = _same_data
     where: Callable[[Case], bool] = everywhere
 

@@ -8,7 +8,7 @@ from typing import Any, Callable, Dict, Sequence, Tuple
 import numpy as np
 
 from conformance.case import Case, map_layers
-from conformance.faults.fault import ChangeOfCase, arguments, everywhere, in_layers, made_of
+from conformance.faults.fault import ChangeOfCase, arguments, everywhere, in_layers, made_of, same_case
 from conformance.faults.loops import given_states, masked
 from reference_impl import LSTM, RNN, LSTMCell, reorder_gates
 from reference_impl.gradients import Differentiated, ModelGradients, differentiate
@@ -25,10 +25,6 @@ AroundPullback = Callable[[StepGradients, Sequence[Array], Rounding], StepGradie
 ChangeOfGradients = Callable[[Case, ModelGradients], ModelGradients]
 
 
-def _same(case: Case) -> Case:
-    return case
-
-
 def _as_they_are(case: Case, gradients: ModelGradients) -> ModelGradients:
     return gradients
 
@@ -38,7 +34,7 @@ class GradientFault:
     """Wrong gradients: what is wrong, in a sentence, in the cells of a case or in what becomes of all gradients."""
 
     sentence: str
-    of_case: ChangeOfCase = _same
+    of_case: ChangeOfCase = same_case
     of_gradients: ChangeOfGradients = _as_they_are
     where: Callable[[Case], bool] = everywhere
 

@@ -70,7 +70,7 @@ def test_wrong_optimizer_is_caught(fault, monkeypatch):
     monkeypatch.setitem(OPTIMIZERS, program.optimizer, optimizer)
     wrong = reference_fit(program, x, y, weights)
     spread = frozen_spreads()[program.id]
-    shown = [printed_losses(program, run.losses, len(x))[-1] for run in (right, wrong)]
+    shown = [printed_losses(run.losses, len(x), program.batch_size)[-1] for run in (right, wrong)]
     comparisons = [
         held("loss", *shown, spread["losses"][epochs - 1]),
         *(held("weight", *own) for own in zip(right.weights[-1], wrong.weights[-1], spread["weights"][epochs - 1])),
