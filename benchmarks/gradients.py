@@ -33,8 +33,8 @@ def main() -> None:
     read, wanted = tf.constant(x, tf.float32), tf.constant(y, tf.float32)
 
     def numpy_step() -> None:
-        (output,), _, pullback = differentiate_model(model, [x], weights)
-        pullback((2.0 * (output - y) / BATCH,))
+        run = differentiate_model(model, [x], weights)
+        run.pullback((2.0 * (run.outputs[0] - y) / BATCH,))
 
     def eager_step() -> None:
         with tf.GradientTape() as tape:

@@ -40,6 +40,9 @@ SEQUENCES = 2
 
 Described = TypeVar("Described")
 
+#: Values of options by name, as text; a list stands for any of its values.
+Options = Mapping[str, Union[str, Sequence[str]]]
+
 
 @dataclass(frozen=True)
 class Call:
@@ -149,10 +152,15 @@ class Case:
         places = {"first": layer is first, "last": layer is last, "below": layer is not last}
         return {place for place, holds in places.items() if holds}
 
-    def has(self, some: Mapping[str, Union[str, Sequence[str]]]) -> bool:
-        """Whether one layer of the case has all these options; a list stands for any of its values."""
-        wanted = {name: {value} if isinstance(value, str) else set(value) for name, value in some.items()}
-        return any(all(own.get(name, set()) & values for name, values in wanted.items()) for own in self.options)
+    def has(self, some: Options) -> bool:
+        """Whether one layer of the case has all these options."""
+        return any(having(own, some) for own in self.options)
+
+
+def having(options: Mapping[str, Set[str]], some: Options) -> bool:
+    """Whether a layer that has these options has some."""
+    wanted = {name: {value} if isinstance(value, str) else set(value) for name, value in some.items()}
+    return all(options.get(name, set()) & values for name, values in wanted.items())
 
 
 def map_layers(described: Described, change: Callable[[Any], Any]) -> Described:

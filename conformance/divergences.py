@@ -9,16 +9,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fnmatch import fnmatchcase as fnmatch
 from pathlib import Path
-from typing import Dict, List, Mapping, Sequence, Tuple, Union
+from typing import Dict, List, Mapping, Protocol, Sequence, Tuple, Union
 
 from packaging.specifiers import SpecifierSet
 
-from conformance.case import Case
+from conformance.case import Options
 from conformance.faults import FAULTS
+from conformance.faults.training import TRAINING_FAULTS
 from conformance.fixtures import FIXTURES, FixtureError, read_records
 
 #: What else than its outputs is asked of a case.
-GRADIENTS = "gradients"
+GRADIENTS, TRAINING = "gradients", "training"
+QUESTIONS = ("", GRADIENTS, TRAINING)
+
+
+class HasOptions(Protocol):
+    """A case or a program."""
+
+    def has(self, some: Options) -> bool: ...
 
 
 @dataclass(frozen=True)
@@ -31,8 +39,9 @@ class Divergence:
     or another"), with ``saying``, a part of its text or several of which it has one, or ``fault``, the named wrong
     LSTM whose numbers the subject returns, or ``wrong``, the question it answers wrongly ("shapes", "values"), or
     ``crashes``: the process dies, so the cases are not run. ``question`` is "gradients" where the outputs are
-    right. With ``onednn`` it concerns subjects that compute with oneDNN ("on") or without ("off"). ``program`` is
-    the smallest program that shows it: it ends in an AssertionError, in the exception it is about, or in the crash.
+    right, and "training" where gradients are; its cases are programs and its faults those of training. With
+    ``onednn`` it concerns subjects that compute with oneDNN ("on") or without ("off"). ``program`` is the smallest
+    program that shows it: it ends in an AssertionError, in the exception it is about, or in the crash.
     """
 
     id: str
@@ -40,7 +49,7 @@ class Divergence:
     why: str
     versions: Mapping[str, str]
     program: str
-    cases: Sequence[Mapping[str, Union[str, Sequence[str]]]] = ()
+    cases: Sequence[Options] = ()
     tests: Sequence[str] = ()
     upstream: str = ""
     raises: str = ""
@@ -59,16 +68,16 @@ class Divergence:
             raise ValueError("say what the AssertionError says: every test that fails raises one")
         if not self.cases and not self.tests:
             raise ValueError("give `cases` or `tests`")
-        if self.fault and self.fault not in FAULTS:
+        if self.question not in QUESTIONS:
+            raise ValueError(f"question {self.question!r}; known are {', '.join(QUESTIONS[1:])}")
+        if self.fault and self.fault not in (TRAINING_FAULTS if self.question == TRAINING else FAULTS):
             raise ValueError(f"no fault is called {self.fault!r}")
-        if self.question not in ("", GRADIENTS):
-            raise ValueError(f"question {self.question!r}; known is {GRADIENTS}")
         for name, wanted in self.versions.items():
             if name not in ("keras", "tensorflow"):
                 raise ValueError(f"versions of {name!r}; known are keras, tensorflow")
             SpecifierSet(wanted)  # InvalidSpecifier is a ValueError
 
-    def covers(self, case: Case, question: str = "") -> bool:
+    def covers(self, case: HasOptions, question: str = "") -> bool:
         """Whether this record speaks of what is asked of the case."""
         return self.question == question and any(case.has(some) for some in self.cases)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, Dict, List
 
 from conformance.case import Case
@@ -14,6 +14,9 @@ from reference_impl.types import Shape
 
 #: Keras's default, which need not be written.
 DEFAULT_DTYPE = "float32"
+
+#: What tells the generations of Keras apart in the reference, and is no argument of Keras's.
+NOT_OF_KERAS = ("epsilon_inside", "epsilon_added")
 
 #: How a model is run, in words.
 RUNS = {
@@ -29,20 +32,21 @@ RUNS = {
 }
 
 
-def arguments(layer: Layer, dtype: str = DEFAULT_DTYPE) -> Dict[str, Any]:
-    """The arguments of a layer that must be given: those without a default or different from it."""
-    values = ((field, getattr(layer, field.name)) for field in fields(layer))  # type: ignore[arg-type]
+def arguments(described: Any, dtype: str = DEFAULT_DTYPE) -> Dict[str, Any]:
+    """What a layer, loss, optimizer, ... must be given: arguments without a default or different from it."""
+    own = (field for field in fields(described) if field.init and field.name not in NOT_OF_KERAS)
+    values = ((field, getattr(described, field.name)) for field in own)
     given = {field.name: value for field, value in values if field.default is MISSING or value != field.default}
     return given if dtype == DEFAULT_DTYPE else {**given, "dtype": dtype}
 
 
-def layer_expression(layer: Layer, dtype: str = DEFAULT_DTYPE) -> str:
+def expression(described: Any, dtype: str = DEFAULT_DTYPE) -> str:
     """``LSTM(8, return_sequences=True)``."""
     given = [
         _value(value, dtype) if name in POSITIONAL else f"{name}={_value(value, dtype)}"
-        for name, value in arguments(layer, dtype).items()
+        for name, value in arguments(described, dtype).items()
     ]
-    return f"{type(layer).__name__}({', '.join(given)})"
+    return f"{type(described).__name__}({', '.join(given)})"
 
 
 POSITIONAL = ("units", "layer", "cell", "cells", "mask_value", "input_dim", "output_dim")
@@ -50,7 +54,7 @@ POSITIONAL = ("units", "layer", "cell", "cells", "mask_value", "input_dim", "out
 
 def program(case: Case) -> List[str]:
     """The lines of Keras that build the model of a case, given ``from keras.layers import *``."""
-    expressions = [layer_expression(layer, case.dtype) for layer in case.model.layers]
+    expressions = [expression(layer, case.dtype) for layer in case.model.layers]
     inputs = [input_expression(case, shape) for shape in case.symbolic_shapes]
     if case.api == "input_shape":
         expressions[0] = f"{expressions[0][:-1]}, input_shape={case.input_shape[1:]})"
@@ -71,7 +75,7 @@ def program(case: Case) -> List[str]:
 def words(case: Case) -> str:
     """What the case is, in one sentence."""
     joint = {EncoderDecoder: " ⇒ ", Shared: " twice "}.get(type(case.model), " → ")
-    model = joint.join(layer_expression(layer) for layer in case.model.layers)
+    model = joint.join(expression(layer) for layer in case.model.layers)
     details = [
         *([f"{case.values} values"] if case.values != "usual" else []),
         *([f"mask {case.mask}"] if case.mask else []),
@@ -135,6 +139,6 @@ def _around(case: Case) -> List[str]:
 
 
 def _value(value: Any, dtype: str) -> str:
-    if isinstance(value, Layer):
-        return layer_expression(value, dtype)
+    if is_dataclass(value):
+        return expression(value, dtype if isinstance(value, Layer) else DEFAULT_DTYPE)
     return f"[{', '.join(_value(item, dtype) for item in value)}]" if isinstance(value, tuple) else repr(value)

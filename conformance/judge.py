@@ -56,7 +56,8 @@ class Judgement:
     ``raised`` is the exception that kept the subject from answering, if any. ``record`` is the registered divergence
     that covers the case in this version, ``surprise`` what is not as that record says. Where the numbers are wrong
     ``diagnosis`` says what of, and ``where`` what can be told if that is not known. ``data`` are what the case was run
-    with; a training program has none. ``question`` is what else than its outputs was asked of the case.
+    with; a training program has none. ``question`` is what else than its outputs was asked of the case, and ``then``
+    the lines of Keras that asked it of the model.
     """
 
     case: Case
@@ -71,6 +72,7 @@ class Judgement:
     where: str = ""
     data: Optional[Data] = None
     question: str = ""
+    then: Tuple[str, ...] = ()
 
     @property
     def name(self) -> str:

@@ -16,7 +16,7 @@ from conformance.case import Case, map_layers
 from conformance.compare import agree, compared, largest_ratio
 from conformance.data import Data, Inputs, seed
 from conformance.expected import expected_outputs
-from conformance.expression import layer_expression
+from conformance.expression import expression
 from conformance.subject import Subject
 from reference_impl import LSTM, Estimate, Model, activations, estimate
 from reference_impl.rounding import Rounding
@@ -74,7 +74,7 @@ def _told(probe: Probe) -> List[str]:
     if type(probe.case.model) is Model and len(layers) > 1:
         number = _first_wrong_layer(probe)
         mask = " (or is handed a wrong mask)" if number and probe.case.mask else ""
-        which = f"layer {number + 1} of {len(layers)}, {layer_expression(layers[number])},"
+        which = f"layer {number + 1} of {len(layers)}, {expression(layers[number])},"
         return [f"{which} is the first whose outputs are wrong{mask}"]
     return _told_of_steps(probe)
 

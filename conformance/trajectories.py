@@ -1,120 +1,131 @@
-"""Small training runs: each loss and optimizer once, on every kind of model, held to the reference's own run."""
+"""Judging small training programs: every loss that is shown and every weight after an epoch is the reference's."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any, Dict, List, Tuple
+from dataclasses import replace
+from typing import Dict, Iterable, List, Optional, Sequence
 
 import numpy as np
 
 from conformance.case import Case
-from conformance.compare import Comparison
-from conformance.data import draw, seed
-from conformance.judge import Check, Judgement
+from conformance.compare import agree, compared, largest_ratio
+from conformance.diagnosis import CLOSER, NEAR, Diagnosis
+from conformance.divergences import TRAINING, Divergence
+from conformance.faults.training import TRAINING_FAULTS
+from conformance.fitted import DTYPE, known_to, printed_losses, roundings, spread_of
+from conformance.gradients import judge_gradients
+from conformance.judge import DIVERGES, Check, Judgement, on_record_raised
+from conformance.programs import BATCH, EPOCHS, Program, drawn
 from conformance.subject import Subject
-from conformance.training import held, printed_losses, spread_of
-from reference_impl import LSTM, Bidirectional, Dense, Layer, Masking, Model
-from reference_impl.losses import Huber, Loss, MeanAbsoluteError, MeanSquaredError
-from reference_impl.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
-from reference_impl.rounding import FORMATS, OneCopy, Rounding, exact
-from reference_impl.training import Fitted, fit
+from reference_impl import Estimate
+from reference_impl.rounding import FORMATS, Rounding, exact
+from reference_impl.training import Compiled, Samples
 from reference_impl.types import Array
-
-BATCH, BATCHES, EPOCHS, STEPS, FEATURES = 4, 3, 2, 5, 2
-DTYPE = "float32"
 
 #: Perturbed runs from which the spread of a run is known.
 RUNS = 16
 
-LOSSES: Dict[str, Loss] = {"mse": MeanSquaredError(), "mae": MeanAbsoluteError(), "huber": Huber()}
+
+def _wide(array: Array) -> Array:
+    return array.astype(np.float64)
 
 
-@dataclass(frozen=True)
-class Program:
-    """A model, and how it is compiled; ``optimizer`` is the reference's, whose arguments are Keras's."""
-
-    id: str
-    layers: Tuple[Layer, ...]
-    loss: str
-    optimizer: Optimizer
-
-    @property
-    def case(self) -> Case:
-        model = Model(self.layers)
-        stateful = any(layer.stateful for layer in self.layers)
-        mask = "gaps" if isinstance(self.layers[0], Masking) else ""
-        rows = BATCH if stateful else BATCH * BATCHES
-        return Case(self.id, model, rows, STEPS, FEATURES, api="sequential", dtype=DTYPE, mask=mask)
+def shown(program: Program, compiled: Compiled, fl: Rounding = exact) -> Dict[str, Array]:
+    """By name, what Keras would show of a run of the reference, compiled as the program says or in a wrong way."""
+    (x, y, weight), weights = drawn(program)
+    samples = Samples(_wide(x), _wide(y), weight if weight is None else _wide(weight))
+    start = [_wide(own) for own in weights]
+    losses, after = compiled.fit(samples, start, BATCH, EPOCHS, fl)
+    each = np.array(losses) if program.way == "on_batch" else printed_losses(losses, len(x), BATCH).ravel()
+    evaluated = np.array([compiled.evaluate(samples, start, BATCH, fl)])
+    return {"loss before training": evaluated, "loss of each batch": each, **_named(program, after)}
 
 
-LAST = (LSTM(3), Dense(2))
-SEQUENCE = (LSTM(3, return_sequences=True), Dense(2))
-STACK = (LSTM(4, return_sequences=True), LSTM(3), Dense(2))
-
-PROGRAMS = (
-    Program("trains-sgd", LAST, "mse", SGD(learning_rate=0.1)),
-    Program("trains-momentum-sequence", SEQUENCE, "mae", SGD(learning_rate=0.1, momentum=0.9)),
-    Program("trains-nesterov-stack", STACK, "huber", SGD(learning_rate=0.1, momentum=0.9, nesterov=True)),
-    Program("trains-rmsprop-masked", (Masking(0.5), *LAST), "mse", RMSprop(learning_rate=0.01)),
-    Program("trains-rmsprop-centered", LAST, "mse", RMSprop(learning_rate=0.01, momentum=0.9, centered=True)),
-    Program("trains-adam-bidirectional", (Bidirectional(LSTM(3)), Dense(2)), "mse", Adam(learning_rate=0.01)),
-    Program("trains-amsgrad-unroll", (LSTM(3, unroll=True), Dense(2)), "mse", Adam(learning_rate=0.01, amsgrad=True)),
-    Program("trains-adamw", LAST, "mse", AdamW(learning_rate=0.01)),
-    Program("trains-adagrad-no_bias", (LSTM(3, use_bias=False), Dense(2)), "mse", Adagrad(learning_rate=0.1)),
-    Program("trains-stateful", (LSTM(3, stateful=True), Dense(2)), "mse", SGD(learning_rate=0.1)),
-    Program("trains-clipvalue", LAST, "mse", SGD(learning_rate=0.1, clipvalue=0.01)),
-    Program("trains-clipnorm", LAST, "mse", SGD(learning_rate=0.1, clipnorm=0.05)),
-    Program("trains-global_clipnorm", LAST, "mse", SGD(learning_rate=0.1, global_clipnorm=0.05)),
-)
-
-
-def drawn(program: Program) -> Tuple[Array, Array, List[Array]]:
-    """X (n, T, d), y as the model's output, and the weights it starts from."""
+def _named(program: Program, epochs: Sequence[Sequence[Array]]) -> Dict[str, Array]:
     case = program.case
-    whole = replace(case, model=Model(tuple(_stateless(layer) for layer in program.layers)), batch=BATCH * BATCHES)
-    data = draw(whole)
-    shape = (BATCH * BATCHES, *next(iter(whole.model.returned_shapes([whole.input_shape]).values()))[1:])
-    y = 2.0 * np.random.RandomState(seed(f"{case.id} targets")).random_sample(shape) - 1.0
-    return data.x, y.astype(DTYPE), data.weights
-
-
-def _stateless(layer: Any) -> Any:
-    return replace(layer, stateful=False) if layer.stateful else layer
-
-
-def reference_run(program: Program, x: Array, y: Array, weights: List[Array], fl: Rounding = exact) -> Fitted:
-    """The reference's own run."""
-    wide, loss = [weight.astype(np.float64) for weight in weights], LOSSES[program.loss]
-    model, x, y = Model(program.layers), x.astype(np.float64), y.astype(np.float64)
-    return fit(model, x, y, wide, loss, program.optimizer, BATCH, EPOCHS, fl)
-
-
-def judge_trajectory(program: Program, subject: Subject) -> Judgement:
-    """Fit a program and hold the loss after every batch and the weights after every epoch to the reference."""
-    case, own = program.case, replace(program, optimizer=subject.documented(program.optimizer))
-    unsupported = subject.untrainable(own.loss, own.optimizer)
-    if unsupported:
-        return Judgement(case, subject.environment, unsupported=unsupported)
-    x, y, weights = drawn(program)
-    try:
-        witness = subject.fit(case, own.loss, own.optimizer, x, y, weights, batch_size=BATCH, epochs=EPOCHS)
-    except Exception as error:  # whatever Keras raises is what it did with the program
-        return Judgement(case, subject.environment, raised=error)
-    right = reference_run(own, x, y, weights)
-    unit_roundoff, first = FORMATS[DTYPE].unit_roundoff, seed(program.id)
-    runs = [reference_run(own, x, y, weights, OneCopy(unit_roundoff, first + number)) for number in range(RUNS)]
-    checks = (Check("batches", len(right.losses), len(witness.losses)),)
     names = [name for shapes in case.model.weight_shapes(case.input_shape) for name in shapes]
-    comparisons = [_losses(right, runs, witness.losses)] if checks[0].agrees else []
-    for epoch, after in enumerate(right.weights):
-        for number, (name, weight) in enumerate(zip(names, after)):
-            spread = spread_of(weight, [run.weights[epoch][number] for run in runs])
-            label = f"weight {number + 1}, {name}, after epoch {epoch + 1}"
-            comparisons.append(held(label, weight, witness.after_epochs[epoch][number], spread))
-    return Judgement(case, subject.environment, checks, tuple(comparisons))
+    return {
+        f"weight {number}, {name}, after epoch {epoch}": weight
+        for epoch, weights in enumerate(epochs, 1)
+        for number, (name, weight) in enumerate(zip(names, weights), 1)
+    }
 
 
-def _losses(right: Fitted, runs: List[Fitted], actual: List[float]) -> Comparison:
-    """What is printed after every batch."""
-    shown = [printed_losses(run.losses, BATCH * BATCHES, BATCH).ravel() for run in (right, *runs)]
-    return held("loss after each batch", shown[0], np.array(actual), spread_of(shown[0], shown[1:]))
+def expected_training(program: Program, compiled: Compiled) -> Dict[str, Estimate]:
+    """What a run shows and how far an honest one may be from it, of each weight or of all losses the largest."""
+    right = shown(program, compiled)
+    runs = [shown(program, compiled, fl) for fl in roundings(program.id, RUNS)]
+    return {name: known_to(value, spread_of(value, [own[name] for own in runs])) for name, value in right.items()}
+
+
+def judge_trajectory(program: Program, subject: Subject, register: Sequence[Divergence] = ()) -> Judgement:
+    """Evaluate and fit a program and hold what it shows to the reference."""
+    unsupported = subject.untrainable(program)
+    asked = Judgement(program.case, subject.environment, unsupported=unsupported, question=TRAINING, then=program.lines)
+    if unsupported:
+        return asked
+    records = [record for record in register if record.covers(program, TRAINING)]
+    try:
+        found = subject.trajectory(program, *drawn(program))
+    except Exception as error:  # whatever Keras raises is what it did with the program
+        record, surprise = on_record_raised(records, error)
+        return replace(asked, raised=error, record=record, surprise=surprise)
+    expected = expected_training(program, program.compiled)
+    shapes = [one.value.shape for one in expected.values()]
+    checks = (Check("shapes", shapes, [array.shape for array in found]),)
+    judgement = replace(asked, checks=checks, comparisons=compared(expected, found))
+    if records:
+        return _on_record(judgement, records, program, found)
+    return judgement if judgement.agrees else _explained(judgement, program, subject, found)
+
+
+def _on_record(
+    judgement: Judgement, records: Sequence[Divergence], program: Program, found: Sequence[Array]
+) -> Judgement:
+    """The record that speaks of wrong values or whose fault the subject has, or else what is not as recorded."""
+    if judgement.agrees:
+        return replace(judgement, record=records[0], surprise="conforms, against the record")
+    for record in records:
+        wrong = record.wrong == "values" and judgement.checks[0].agrees
+        if wrong or (record.fault and agree(expected_training(program, _faulty(program, record.fault)), found)):
+            return replace(judgement, record=record)
+    return replace(judgement, record=records[0], surprise=f"wrong values, on record is {records[0].signature}")
+
+
+def _explained(judgement: Judgement, program: Program, subject: Subject, found: Sequence[Array]) -> Judgement:
+    """Wrong training with what explains it: wrong outputs or gradients of the model, or a fault of training."""
+    of_model = explained_by_model(judgement, program.case, subject)
+    return of_model or replace(judgement, diagnosis=diagnose_training(program, found))
+
+
+def explained_by_model(judgement: Judgement, case: Case, subject: Subject) -> Optional[Judgement]:
+    """Wrong training with what explains the wrong outputs or gradients of the model, if they are."""
+    model = judge_gradients(case, subject)
+    if model.verdict != DIVERGES:
+        return None
+    told = "; ".join(filter(None, ("the model is wrong without being trained already", model.where)))
+    return replace(judgement, diagnosis=model.diagnosis, where=told)
+
+
+def diagnose_training(program: Program, found: Sequence[Array]) -> Diagnosis:
+    """The faults of training that show ``found``, which is wrong though outputs and gradients are right."""
+    right = list(expected_training(program, program.compiled).values())
+    limit = min(1.0, largest_ratio(right, found) / CLOSER)
+    names = [name for name, fault in TRAINING_FAULTS.items() if fault.where(program.compiled)]
+    wrong = {name: shown(program, _faulty(program, name)).values() for name in names}
+    near = [name for name in names if largest_ratio(_around(wrong[name], right), found) <= NEAR]
+    fits = {name: list(expected_training(program, _faulty(program, name)).values()) for name in near}
+    return Diagnosis(tuple((name,) for name in near if largest_ratio(fits[name], found) <= limit), len(names))
+
+
+def _around(values: Iterable[Array], right: Sequence[Estimate]) -> List[Estimate]:
+    """Other values with about the tolerances of the right ones; what should not have moved has none."""
+    unit_roundoff = FORMATS[DTYPE].unit_roundoff
+    return [
+        Estimate(value, np.maximum(one.tolerance, unit_roundoff * np.abs(value).max()))
+        for value, one in zip(values, right)
+    ]
+
+
+def _faulty(program: Program, name: str) -> Compiled:
+    return TRAINING_FAULTS[name].of_training(program.compiled)

@@ -9,7 +9,7 @@ wants that of the batch adds them up. So the copies of ``rounding`` stay apart.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import singledispatch
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -44,9 +44,8 @@ class ModelGradients(NamedTuple):
     states: Tuple[Arrays, ...]
 
 
-#: From the gradient of each array that a layer or a model returns.
+#: From the gradient of each array that a layer returns.
 Pullback = Callable[[Arrays], Gradients]
-ModelPullback = Callable[[Arrays], ModelGradients]
 #: What ``Layer.run`` returns, and its pullback.
 Differentiated = Tuple[Run, Pullback]
 #: For each layer of a model its runs.
@@ -69,8 +68,7 @@ def model_gradients(
     fl: Rounding = exact,
 ) -> ModelGradients:
     """The gradients, given ∂L/∂ each array that ``model.run`` returns for the other arguments."""
-    *_, pullback = differentiate_model(model, inputs, weights, states, masks, fl)
-    return pullback(d_outputs)
+    return differentiate_model(model, inputs, weights, states, masks, fl).pullback(d_outputs)
 
 
 @singledispatch
@@ -199,6 +197,21 @@ def _time_distributed(layer: TimeDistributed, x: Array, weights: Sequence[Array]
     return run, pullback
 
 
+@dataclass(frozen=True)
+class DifferentiatedModel:
+    """What ``model.run`` returns, its outputs and the states each layer ends in, and the runs of its layers."""
+
+    model: Model
+    outputs: Arrays
+    states: List[Arrays]
+    runs: Runs
+    fl: Rounding
+
+    def pullback(self, d_outputs: Arrays, d_layers: Sequence[Optional[Array]] = ()) -> ModelGradients:
+        """From the gradients of the outputs, and of what each layer returns first where L depends on that by itself."""
+        return _model_back(self.model, self.runs, d_outputs, self.fl, d_layers)
+
+
 def differentiate_model(
     model: Model,
     inputs: Sequence[Array],
@@ -206,19 +219,23 @@ def differentiate_model(
     states: States = (),
     masks: Masks = (None,),
     fl: Rounding = exact,
-) -> Tuple[Arrays, List[Arrays], ModelPullback]:
-    """What ``model.run`` returns, its outputs and the states each layer ends in, and its pullback."""
+) -> DifferentiatedModel:
+    """Run a model, ready to go back through it."""
     layers: Any = tuple(Recorded(layer, differentiate) for layer in model.layers)
     outputs, ends = replace(model, layers=layers).run(inputs, weights, states, masks, fl)
-    return outputs, ends, lambda d_outputs: _model_back(model, [layer.kept for layer in layers], d_outputs, fl)
+    return DifferentiatedModel(model, outputs, ends, [layer.kept for layer in layers], fl)
 
 
 @singledispatch
-def _model_back(model: Model, runs: Runs, d_outputs: Arrays, fl: Rounding) -> ModelGradients:
+def _model_back(
+    model: Model, runs: Runs, d_outputs: Arrays, fl: Rounding, d_layers: Sequence[Optional[Array]]
+) -> ModelGradients:
     """Down through the layers; of what a layer returns, the one above it reads the first."""
     layers: List[Gradients] = []
-    for ((run, pullback),) in reversed(runs):
-        layers.insert(0, pullback((*d_outputs, *map(np.zeros_like, run.outputs[len(d_outputs) :]))))
+    for ((run, pullback),), d_own in zip(reversed(runs), reversed(d_layers or [None] * len(runs))):
+        d_first = d_outputs[0] if d_own is None else fl(d_outputs[0] + d_own)
+        unread = map(np.zeros_like, run.outputs[len(d_outputs) :])
+        layers.insert(0, pullback((d_first, *d_outputs[1:], *unread)))
         d_outputs = (layers[0].inputs,)
     return ModelGradients(
         d_outputs, sum((layer.weights for layer in layers), ()), tuple(layer.states for layer in layers)
@@ -226,7 +243,9 @@ def _model_back(model: Model, runs: Runs, d_outputs: Arrays, fl: Rounding) -> Mo
 
 
 @_model_back.register(EncoderDecoder)
-def _encoder_decoder_back(model: EncoderDecoder, runs: Runs, d_outputs: Arrays, fl: Rounding) -> ModelGradients:
+def _encoder_decoder_back(
+    model: EncoderDecoder, runs: Runs, d_outputs: Arrays, fl: Rounding, *_: Any
+) -> ModelGradients:
     """The decoder starts from the states that the encoder returns last; what that returns before is not read."""
     ((encoded, to_encoder),), ((_, to_decoder),) = runs
     decoder = to_decoder(d_outputs)
@@ -236,7 +255,7 @@ def _encoder_decoder_back(model: EncoderDecoder, runs: Runs, d_outputs: Arrays, 
 
 
 @_model_back.register(Shared)
-def _shared_back(model: Shared, runs: Runs, d_outputs: Arrays, fl: Rounding) -> ModelGradients:
+def _shared_back(model: Shared, runs: Runs, d_outputs: Arrays, fl: Rounding, *_: Any) -> ModelGradients:
     """The layer has the same weights and starts from the same states both times."""
     (((run, to_first), (_, to_second)),) = runs
     returned = len(run.outputs)

@@ -110,7 +110,7 @@ class RMSprop(Optimizer):
     momentum: float = 0.0
     epsilon: float = 1e-7
     centered: bool = False
-    epsilon_inside: bool = True
+    epsilon_inside: bool = False
 
     def _initial(self, weight: Array) -> Slots:
         return tuple(np.zeros_like(weight) for _ in range(3))
@@ -174,7 +174,7 @@ class Adagrad(Optimizer):
 
     initial_accumulator_value: float = 0.1
     epsilon: float = 1e-7
-    epsilon_inside: bool = True
+    epsilon_inside: bool = False
 
     def _initial(self, weight: Array) -> Slots:
         return (np.full_like(weight, self.initial_accumulator_value),)

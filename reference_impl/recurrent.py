@@ -9,7 +9,9 @@ import numpy as np
 
 from reference_impl.activations import Activation
 from reference_impl.cells import Cell, LSTMCell, state_names
+from reference_impl.constraints import Constraint
 from reference_impl.layer import NOTHING, Arrays, Given, Layer, Run
+from reference_impl.regularizers import Regularizer
 from reference_impl.scan import scan
 from reference_impl.types import Array, Shape
 
@@ -68,7 +70,10 @@ class RNN(Layer):
 
 @dataclass(frozen=True)
 class LSTM(Layer):
-    """``RNN(LSTMCell(...))`` in one; the arguments are those of ``keras.layers.LSTM``."""
+    """``RNN(LSTMCell(...))`` in one; the arguments are those of ``keras.layers.LSTM``.
+
+    Regularizers, constraints and ``trainable`` are for ``training`` alone.
+    """
 
     units: int
     activation: Activation = "tanh"
@@ -83,6 +88,14 @@ class LSTM(Layer):
     dropout: float = 0.0
     recurrent_dropout: float = 0.0
     implementation: int = 2
+    kernel_regularizer: Optional[Regularizer] = None
+    recurrent_regularizer: Optional[Regularizer] = None
+    bias_regularizer: Optional[Regularizer] = None
+    activity_regularizer: Optional[Regularizer] = None
+    kernel_constraint: Optional[Constraint] = None
+    recurrent_constraint: Optional[Constraint] = None
+    bias_constraint: Optional[Constraint] = None
+    trainable: bool = True
 
     @property
     def rnn(self) -> RNN:

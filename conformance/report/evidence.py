@@ -32,7 +32,7 @@ def evidence(judgement: Judgement, script: str = "") -> Dict[str, Any]:
     place = furthest[0].worst if furthest else (0, 0)
     return {
         "words": words(judgement.case),
-        "keras": program(judgement.case),
+        "keras": [*program(judgement.case), *judgement.then],
         "row": place[0],
         "inputs": _inputs(judgement, place, furthest[0].name if furthest else ""),
         "tensors": [_tensor(comparison) for comparison in furthest],

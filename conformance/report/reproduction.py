@@ -13,7 +13,7 @@ import numpy as np
 from conformance.case import Case, layers_within
 from conformance.data import Data, draw, state_shapes
 from conformance.expected import expected_outputs
-from conformance.expression import calls, input_expression, layer_expression, names, words
+from conformance.expression import calls, expression, input_expression, names, words
 from conformance.report.terminal import SETTINGS
 from conformance.subject import ROWS, Subject, input_arrays, jit_argument
 from reference_impl import StackedRNNCells
@@ -157,7 +157,7 @@ def _with_policies(lines: str, subject: Subject) -> str:
 
 def _layers(case: Case) -> List[str]:
     """The layers, and a function that calls them as the case does."""
-    expressions = [layer_expression(layer, case.dtype) for layer in case.model.layers]
+    expressions = [expression(layer, case.dtype) for layer in case.model.layers]
     if case.api == "input_shape":
         expressions[0] = f"{expressions[0][:-1]}, input_shape={case.input_shape[1:]})"
     lines = [f"layers = [{', '.join(expressions)}]"]

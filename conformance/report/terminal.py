@@ -168,7 +168,9 @@ def _headline(judgement: Judgement) -> str:
 def _body(judgement: Judgement) -> Iterator[Block]:
     case = judgement.case
     yield Block("case", _wrapped(words(case)))
-    yield Block("keras", [part for line in program(case) for part in _wrapped(line, HANGING)], least=2)
+    yield Block(
+        "keras", [part for line in (*program(case), *judgement.then) for part in _wrapped(line, HANGING)], least=2
+    )
     yield Block("subject", judgement.environment.lines)
     if judgement.record:
         yield Block("on record", _wrapped(f"{judgement.record.id}: {judgement.record.departs}"))

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
-from packaging.version import Version
 
 from conformance.case import Case, layers_within
 from conformance.data import Data
@@ -14,6 +12,7 @@ from conformance.documented import Training
 from conformance.expression import arguments
 from conformance.faults import with_activation
 from conformance.observation import Environment, Observation, Trained
+from conformance.programs import BATCH, EPOCHS, Program
 from conformance.subject import environment
 from conformance.subject.build import (
     Built,
@@ -30,7 +29,7 @@ from conformance.subject.modes import MODES, ROWS, building, jit_argument
 from conformance.subject.summary import read_summary
 from conformance.subject.witness import training_witness
 from reference_impl import LSTM, Layer, Model
-from reference_impl.optimizers import Optimizer
+from reference_impl.training import Samples
 from reference_impl.types import Array
 
 #: Keras 2 keeps the graphs of all models of a session and TensorFlow their kernels; beginning a session costs time.
@@ -44,6 +43,9 @@ OF_EVERY_VERSION = ("call", "predict", "predict_batches", "predict_on_batch")
 
 #: Optimizers clip all gradients together from TensorFlow 2.4 on.
 WITHOUT_GLOBAL_CLIPNORM = ("TensorFlow 2.2.3", "TensorFlow 2.3.4")
+
+#: Where Keras keeps what is described by one of the reference's classes, or a class of its.
+MODULES = {"Loss": "losses", "Optimizer": "optimizers", "Regularizer": "regularizers", "Constraint": "constraints"}
 
 #: A build without one of these is wrong, not old.
 ACTIVATIONS_OF_EVERY_VERSION = {"elu", "exponential", "hard_sigmoid", "linear", "relu", "selu"}
@@ -145,6 +147,8 @@ class Subject:
     def _argument(self, value: Any, dtype: str) -> Any:
         if isinstance(value, Layer):
             return self.layer(value, dtype)
+        if self._module(value):
+            return self._made(value)
         return [self._argument(item, dtype) for item in value] if isinstance(value, tuple) else value
 
     def run(self, built: Built, case: Case, data: Data) -> List[Array]:
@@ -219,38 +223,55 @@ class Subject:
             predictions=self.run(built, case, data)[0],
         )
 
-    def documented(self, optimizer: Optimizer) -> Optimizer:
-        """An optimizer as this generation documents it: from 2.11 on RMSprop and Adagrad have ε under the root."""
-        if not hasattr(optimizer, "epsilon_inside"):
-            return optimizer
-        inside = bool(getattr(optimizer, "momentum", 0.0)) or Version(self.version) >= Version("2.11")
-        return replace(optimizer, epsilon_inside=inside)  # type: ignore[call-arg]
-
-    def untrainable(self, loss: str, optimizer: Optimizer) -> str:
-        """Why this version has nothing to train with, or an empty string."""
+    def untrainable(self, program: Program) -> str:
+        """Why this version has nothing to run a program with, or an empty string."""
         known = f"{self.flavour} {self.version}"
         if not self.eager:
             return f"{known} prints each batch's loss by itself"
-        try:
-            self.keras.losses.get(loss)
-        except ValueError:
-            return f"{known} has no loss {loss!r}"
-        if optimizer.global_clipnorm and self.environment.backend in WITHOUT_GLOBAL_CLIPNORM:
+        if program.optimizer.global_clipnorm and self.environment.backend in WITHOUT_GLOBAL_CLIPNORM:
             return f"{known} has no global_clipnorm"
-        name = type(optimizer).__name__
-        return "" if hasattr(self.keras.optimizers, name) else f"{known} has no optimizer {name}"
+        penalties = (value for layer in program.layers for value in vars(layer).values())
+        for described in (program.loss, program.optimizer, *penalties):
+            module = self._module(described)
+            if module and not hasattr(module, type(described).__name__):
+                return f"{known} has no {type(described).__name__}"
+        return ""
 
-    def fit(
-        self, case: Case, loss: str, optimizer: Optimizer, x: Array, y: Array, weights: Sequence[Array], **how: int
-    ) -> Any:
-        """Compile and fit the model of a case from these weights; the witness of it (see ``training_witness``)."""
-        built = self.build(case)
+    def _module(self, described: Any) -> Any:
+        """Where Keras keeps what is called as the class of a loss, an optimizer, a regularizer or a constraint."""
+        kinds = (kind.__name__ for kind in type(described).__mro__)
+        return next((getattr(self.keras, MODULES[kind]) for kind in kinds if kind in MODULES), None)
+
+    def _made(self, described: Any) -> Any:
+        return getattr(self._module(described), type(described).__name__)(**arguments(described))
+
+    def trajectory(self, program: Program, samples: Samples, weights: Sequence[Array]) -> List[Array]:
+        """Compile a program, evaluate it and train it from these weights.
+
+        Returns the loss that is evaluated first, that of each batch as it is shown, every weight after each epoch.
+        """
+        built, (x, y, weight) = self.build(program.case), samples
         set_weights(built.layers, weights)
-        made = getattr(self.keras.optimizers, type(optimizer).__name__)(**arguments_of(optimizer))
-        built.model.compile(optimizer=made, loss=loss)
-        witness = training_witness(self.keras.callbacks.Callback, last_epoch=how["epochs"] - 1)
-        built.model.fit(x, y, shuffle=False, verbose=0, callbacks=[witness], **how)
-        return witness
+        eagerly = {"run_eagerly": True} if program.way == "eagerly" else {}
+        built.model.compile(optimizer=self._made(program.optimizer), loss=self._made(program.loss), **eagerly)
+        evaluated = built.model.evaluate(x, y, batch_size=BATCH, sample_weight=weight, verbose=0)
+        reset_states(built.layers)
+        train = self._by_batch if program.way == "on_batch" else self._by_fit
+        losses, after = train(built.model, samples)
+        return [np.array([evaluated]), np.array(losses), *(own for epoch in after for own in epoch)]
+
+    def _by_fit(self, model: Any, samples: Samples) -> Tuple[List[float], List[List[Array]]]:
+        witness = training_witness(self.keras.callbacks.Callback, last_epoch=EPOCHS - 1)
+        given = {"sample_weight": samples.sample_weight, "batch_size": BATCH, "epochs": EPOCHS}
+        model.fit(samples.x, samples.y, shuffle=False, verbose=0, callbacks=[witness], **given)
+        return witness.losses, witness.after_epochs
+
+    def _by_batch(self, model: Any, samples: Samples) -> Tuple[List[float], List[List[Array]]]:
+        losses, after = [], []
+        for _ in range(EPOCHS):
+            losses += [float(model.train_on_batch(*batch)) for batch in samples.batches(BATCH)]
+            after.append(model.get_weights())
+        return losses, after
 
     def weights_and_candidate(self, case: Case, data: Data) -> Tuple[List[Array], Dict[str, Array]]:
         """The weights of a one-layer model; ``kernel_c`` and ``bias_c`` of its cell where Keras has them (≤ 2.3.1)."""
@@ -282,12 +303,6 @@ class Subject:
         if ops:
             return ops.convert_to_tensor(value)
         return self.keras.backend.constant(value, dtype="string" if value.dtype.kind == "U" else value.dtype.name)
-
-
-def arguments_of(optimizer: Optimizer) -> Dict[str, Any]:
-    """The arguments that Keras's class is given: those that are not their defaults."""
-    values = ((field, getattr(optimizer, field.name)) for field in fields(optimizer) if field.name != "epsilon_inside")
-    return {field.name: value for field, value in values if value != field.default}
 
 
 def set_weights(layers: Sequence[Any], weights: Sequence[Array]) -> None:

@@ -8,7 +8,7 @@ import pytest
 from conformance.covering import frozen_ids
 from conformance.faults import FAULTS
 from conformance.faults.gradients import GRADIENT_FAULTS
-from conformance.trajectories import PROGRAMS
+from conformance.programs import PROGRAMS
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -98,12 +98,8 @@ def of_keras(subject, name, arguments):
 
 def of_reference(subject, name, arguments):
     """The reference with what tells the generations apart."""
-    told = {}
-    if Version(subject.version) < Version("2.11"):
-        if name == "RMSprop":
-            told = {"epsilon_inside": bool(arguments.get("momentum"))}
-        if name == "Adagrad":
-            told = {"epsilon_inside": False}
+    moved = Version(subject.version) >= Version("2.11") or "momentum" in arguments
+    told = {"epsilon_inside": True} if moved and name in ("RMSprop", "Adagrad") else {}
     return getattr(optimizers, name)(**arguments, **told)
 
 

@@ -285,9 +285,9 @@ def test_only_the_first_output_is_read_by_the_layer_above():
         0.8 * uniform(*shape, seed=n)
         for n, shape in enumerate(shape for own in model.weight_shapes(x.shape) for shape in own.values())
     ]
-    outputs, _, pullback = differentiate_model(model, [x], weights)
-    d_outputs = random_like(outputs)
-    gradients = pullback(d_outputs)
+    run = differentiate_model(model, [x], weights)
+    d_outputs = random_like(run.outputs)
+    gradients = run.pullback(d_outputs)
     hold(gradients.weights, [differences(lambda: model.run([x], weights)[0], d_outputs, weight) for weight in weights])
     assert all((gradient == 0.0).all() for gradient in gradients.weights[3:6])
 
