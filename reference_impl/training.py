@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -21,8 +20,8 @@ from reference_impl.types import Array, Shape
 #: What the arguments of a layer that speak of a weight begin with.
 ARGUMENTS = {"kernel": "kernel", "recurrent_kernel": "recurrent", "bias": "bias"}
 
-#: What names of weights in Bidirectional begin with.
-HALF = re.compile("^(forward|backward)_")
+#: What the names of weights in the halves of Bidirectional begin with.
+HALVES = ("forward_", "backward_")
 
 
 class Samples(NamedTuple):
@@ -100,12 +99,13 @@ class Compiled:
         (output,), ((last, _),) = run.outputs, run.runs[-1]
         each = self.loss(batch.y, output, fl)
         share = self.shares(each.shape, batch.sample_weight, last.mask, fl)
+        loss = total(each, share, fl=fl)
         d_output = total_gradient(self.loss.gradient(batch.y, output, fl), share, fl)
         added = [self.activity(layer, own.outputs[0], fl) for layer, ((own, _),) in zip(self.model.layers, run.runs)]
         rows = run.pullback((d_output,), [d_own for _, d_own in added]).weights
-        loss, gradients = total(each, share, fl=fl), [fl.total(own, 1) for own in rows]
-        for penalty, _ in added:
-            loss = fl(loss + penalty)
+        gradients = [fl.total(own, 1) for own in rows]
+        for penalty, d_own in added:
+            loss = loss if d_own is None else fl(loss + penalty)
         for number, (weight, regularizer) in enumerate(zip(weights, self.of_weights("regularizer"))):
             if regularizer:
                 loss = fl(loss + regularizer(weight[np.newaxis], fl))
@@ -155,8 +155,14 @@ class Compiled:
     @property
     def _weights(self) -> List[Tuple[Any, str]]:
         """Of each weight the layer that has it, in Bidirectional the one that both halves are, and its name there."""
-        weights = [(layer, name) for layer in self.model.layers for name in layer.weight_shapes(1)]
-        return [(getattr(layer, "layer", layer), HALF.sub("", name)) for layer, name in weights]
+        return [
+            (
+                getattr(layer, "layer", layer),
+                next((name[len(half) :] for half in HALVES if name.startswith(half)), name),
+            )
+            for layer in self.model.layers
+            for name in layer.weight_shapes(1)
+        ]
 
     @property
     def at_rest(self) -> List[Arrays]:
