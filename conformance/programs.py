@@ -144,12 +144,14 @@ PENALIZED = LSTM(
     bias_regularizer=L1L2(0.05, 0.1),
     activity_regularizer=L2(0.2),
 )
+FROZEN_PENALIZED = (LSTM(4, return_sequences=True, trainable=False, kernel_regularizer=L2(0.1)), LSTM(3), HEAD)
 CONSTRAINED = LSTM(3, kernel_constraint=MaxNorm(0.6), recurrent_constraint=UnitNorm(), bias_constraint=NonNeg())
 
 PROGRAMS = (
     Program("sgd", LAST, MSE, SGD(FAST)),
     Program("sgd-stateful", STATEFUL, MSE, SGD(FAST), samples=WHOLE),
     Program("sgd-frozen", FROZEN, MSE, SGD(FAST)),
+    Program("sgd-frozen-penalized", FROZEN_PENALIZED, MSE, SGD(FAST)),
     Program("sgd-masked_sequence-sample_weight", MASKED_SEQUENCE, MSE, SGD(FAST), "samples"),
     Program("sgd-sequence-sample_weight-T4", SEQUENCE, MSE, SGD(FAST), "samples", steps=BATCH, samples=WHOLE),
     Program(

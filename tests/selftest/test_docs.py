@@ -8,6 +8,7 @@ import pytest
 from conformance.covering import frozen_ids
 from conformance.faults import FAULTS
 from conformance.faults.gradients import GRADIENT_FAULTS
+from conformance.faults.training import TRAINING_FAULTS
 from conformance.programs import PROGRAMS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -15,10 +16,12 @@ ROOT = Path(__file__).resolve().parents[2]
 NUMBERS = [
     ("README.md", r"(\d+) wrong LSTMs", len(FAULTS)),
     ("README.md", r"Gradients of (\d+) cases", len(frozen_ids("gradients"))),
+    ("README.md", r"and of (\d+) small ones", len(PROGRAMS)),
     ("docs/reading-a-report.md", r"computing: (\d+) wrong LSTMs", len(FAULTS)),
     ("docs/gradients.md", r"The (\d+) cases have", len(frozen_ids("gradients"))),
     ("docs/gradients.md", r"(\d+) faults \(", len(GRADIENT_FAULTS)),
-    ("docs/gradients.md", r"fits (\d+) small programs", len(PROGRAMS)),
+    ("docs/gradients.md", r"runs (\d+) small programs", len(PROGRAMS)),
+    ("docs/gradients.md", r"(\d+) faults of training", len(TRAINING_FAULTS)),
 ]
 
 
