@@ -1,0 +1,40 @@
+"""Losses where they are hard to get right: nothing to learn from, a certain mistake, targets of another sum."""
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def eager(subject):
+    if not subject.eager or subject.tensorflow is None:
+        pytest.skip("losses are called with TensorFlow's tensors here")
+
+
+def test_a_batch_that_is_all_padding_teaches_nothing(subject):
+    """Masked time steps do not count; where none counts the loss is 0, and a step of descent moves no weight."""
+    layers = subject.keras.layers
+    x = layers.Input((3, 2))
+    model = subject.keras.models.Model(x, layers.Dense(1)(layers.LSTM(2, return_sequences=True)(layers.Masking()(x))))
+    model.compile(loss="mse", optimizer=subject.keras.optimizers.SGD(0.1))
+    before = model.get_weights()
+    model.train_on_batch(np.zeros((2, 3, 2), "float32"), np.ones((2, 3, 1), "float32"))
+    assert all(np.array_equal(old, new) for old, new in zip(before, model.get_weights())), "padding moved the weights"
+
+
+def test_a_certain_mistake_costs_what_epsilon_costs(subject):
+    """A probability of 0 where 1 is right is clipped to ε = 1e-7: -log ε = 16.1."""
+    loss = subject.keras.losses.BinaryCrossentropy()
+    cost = float(loss(subject.tensors(np.ones((1, 1), "float32")), subject.tensors(np.zeros((1, 1), "float32"))))
+    assert np.isclose(cost, -np.log(1e-7)), f"a probability of 0 costs {cost:.4g}"
+
+
+def test_logits_have_the_gradient_of_the_loss_whatever_targets_sum_to(subject):
+    """ℓ = -Σ y·log softmax(z), so ∂ℓ/∂z = softmax(z)·Σy - y."""
+    tensorflow, loss = subject.tensorflow, subject.keras.losses.CategoricalCrossentropy(from_logits=True)
+    z, y = tensorflow.constant([[0.0, 0.0]]), tensorflow.constant([[1.0, 1.0]])
+    with tensorflow.GradientTape() as tape:
+        tape.watch(z)
+        cost = loss(y, z)
+    assert np.isclose(float(cost), 2.0 * np.log(2.0))
+    gradient = subject.to_numpy(tape.gradient(cost, z))
+    assert np.allclose(gradient, 0.0), f"the gradient is {gradient}, not p·Σy - y"
