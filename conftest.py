@@ -88,6 +88,7 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     if surprise:
         outcome.force_exception(pytest.fail.Exception(f"not as on record in {record.id}: {surprise}"))
     else:
+        item.user_properties.append(("record", record.id))
         outcome.force_exception(pytest.xfail.Exception(f"known divergence {record.id}: {record.departs}"))
 
 
@@ -124,6 +125,7 @@ def hold(
         if judgement.verdict == UNSUPPORTED:
             pytest.skip(judgement.unsupported)
         if judgement.verdict == KNOWN and judgement.record:
+            record_property("record", judgement.record.id)
             pytest.xfail(f"known divergence {judgement.record.id}: {judgement.record.departs}")
         if fails:
             record_property("message", headline(judgement))

@@ -42,6 +42,10 @@ PREDICTING = ("predict", "predict_batches", "predict_on_batch", "run_eagerly", "
 #: Modes that need neither eager computation nor TensorFlow; without the first, "call" is ``predict_on_batch``.
 OF_EVERY_VERSION = ("call", "predict", "predict_batches", "predict_on_batch")
 
+#: The flavour whose layers are those of TensorFlow 1, and the arguments that have other defaults there.
+OF_TENSORFLOW_1 = "tensorflow.compat.v1.keras"
+OTHER_DEFAULTS = ("recurrent_activation", "implementation")
+
 #: Optimizers clip all gradients together from TensorFlow 2.4 on.
 WITHOUT_GLOBAL_CLIPNORM = ("TensorFlow 2.2.3", "TensorFlow 2.3.4")
 
@@ -134,6 +138,8 @@ class Subject:
     def layer(self, layer: Layer, dtype: str, **further: Any) -> Any:
         """The Keras layer that a description stands for."""
         given = {name: self._argument(value, dtype) for name, value in arguments(layer, dtype).items()}
+        if self.flavour == OF_TENSORFLOW_1:
+            given.update((name, getattr(layer, name)) for name in OTHER_DEFAULTS if hasattr(layer, name))
         if "dtype" in given:
             given["dtype"] = self.policy(dtype)
         return self._layer_class(layer)(**given, **further)
