@@ -135,3 +135,8 @@ def test_page_shows_what_stands_in_results_as_text(tmp_path):
 def test_every_record_is_of_a_kind():
     kinds = [kind(record) for record in load_register()]
     assert set(kinds) == set(KINDS)
+
+
+def test_committed_page_is_of_what_is_kept_and_of_the_register(capsys):
+    pytest.importorskip("jinja2")
+    assert main(["check"]) == 0, capsys.readouterr().out
