@@ -88,7 +88,13 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     if surprise:
         outcome.force_exception(pytest.fail.Exception(f"not as on record in {record.id}: {surprise}"))
     else:
+        item.user_properties[:] = [*_of_known(item.user_properties), ("record", record.id)]
         outcome.force_exception(pytest.xfail.Exception(f"known divergence {record.id}: {record.departs}"))
+
+
+def _of_known(properties: List[Tuple[str, object]]) -> List[Tuple[str, object]]:
+    """The properties of a test that failed as is on record; a training program, say, was found to diverge."""
+    return [(name, KNOWN if name == "verdict" else value) for name, value in properties]
 
 
 @pytest.fixture(scope="session")
@@ -124,6 +130,7 @@ def hold(
         if judgement.verdict == UNSUPPORTED:
             pytest.skip(judgement.unsupported)
         if judgement.verdict == KNOWN and judgement.record:
+            record_property("record", judgement.record.id)
             pytest.xfail(f"known divergence {judgement.record.id}: {judgement.record.departs}")
         if fails:
             record_property("message", headline(judgement))

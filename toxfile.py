@@ -1,4 +1,4 @@
-"""A tox plugin: where an environment's Python is missing, say how to get it."""
+"""A tox plugin: where an environment's Python is missing, say how to get it; the label ``matrix`` resumes."""
 
 import logging
 import shutil
@@ -14,6 +14,8 @@ def tox_add_env_config(env_conf: EnvConfigSet, state: State) -> None:
     for python in env_conf["base_python"]:
         if python.startswith("python3."):
             _warn_if_missing(python)
+    if "matrix" in getattr(state.conf.options, "labels", []):
+        env_conf["set_env"].update({"RESUME": "--resume"})  # read in tox.ini
 
 
 @lru_cache(maxsize=None)  # once for all the environments that need it

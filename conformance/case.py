@@ -143,7 +143,7 @@ class Case:
         """For each layer its arguments and the case's, as text; "layer" has its class and that of a wrapped one."""
         own = {field.name for field in fields(self)} - {"id", "model", "weight_scale"}
         common = {name: {str(getattr(self, name))} for name in (*own, "mask_source")}
-        common.update(model={type(self.model).__name__}, rank={str(len(self.input_shape))})
+        common.update(model={type(self.model).__name__}, rank={str(len(self.input_shape))}, backward_layer={""})
         return [{**common, **_arguments(layer), "place": self._place(layer)} for layer in self.model.layers]
 
     def _place(self, layer: Layer) -> Set[str]:
@@ -198,4 +198,5 @@ def _arguments(layer: Any) -> Dict[str, Set[str]]:
                 arguments[name] = arguments.get(name, set()) | values
     if isinstance(layer, Bidirectional):
         arguments["zero_output_for_mask"] = {str(half.zero_output_for_mask) for half in layer.halves}
+        arguments["backward_layer"] = {"given" if layer.backward_layer else "None"}
     return {**arguments, "layer": names}

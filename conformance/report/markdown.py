@@ -23,14 +23,14 @@ def render(
     yield f"## {escape(environment.lines[0])}"
     yield ""
     if cases:
-        yield from _table(("verdict", "cases"), Counter(case["verdict"] for case in cases).most_common())
+        yield from table(("verdict", "cases"), Counter(case["verdict"] for case in cases).most_common())
     failing = [case for case in cases if case["verdict"] == DIVERGES]
     if failing:
-        yield from _table(
+        yield from table(
             ("cases", "cause", "such as"), [(count, cause, such) for count, cause, such in causes(failing)]
         )
     if failed:
-        yield from _table(("failing test", "message"), failed[:MOST])
+        yield from table(("failing test", "message"), failed[:MOST])
     yield f"{len(failed) or 'No'} failing tests" + (f", of which {MOST} are shown" if len(failed) > MOST else "")
 
 
@@ -39,6 +39,7 @@ def escape(text: Any) -> str:
     return " ".join(str(text).translate(ESCAPED).split())
 
 
-def _table(head: Tuple[str, ...], rows: Sequence[Tuple[Any, ...]]) -> List[str]:
+def table(head: Tuple[str, ...], rows: Sequence[Tuple[Any, ...]]) -> List[str]:
+    """The lines of a table, and an empty one."""
     lines = [head, ("---",) * len(head), *(tuple(map(escape, row)) for row in rows)]
     return [*(f"| {' | '.join(map(str, line))} |" for line in lines), ""]

@@ -19,11 +19,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("conformance reports", "what is written of a run")
     group.addoption("--conformance-report", metavar="FILE", help="write the run as an HTML page")
     group.addoption("--summary-md", metavar="FILE", help="write verdicts, causes and failing tests as Markdown")
+    group.addoption("--resume", action="store_true", help="run nothing where --report-log is a complete run already")
     group.addoption("--reproductions", metavar="FOLDER", help="write a program for each failing case there")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--resume") and not hasattr(config, "workerinput"):
+        _end_if_complete(config)
     for option in ("--summary-md", "--conformance-report"):
         file = config.getoption(option)
         if file and Path(file).is_dir():
@@ -55,6 +58,20 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_report_to_serializable(report: object) -> Optional[Dict[str, object]]:
     return dict(report.data) if isinstance(report, results.Line) else None
+
+
+def _end_if_complete(config: pytest.Config) -> None:
+    """End with what the results file says of the run, if it came to its end; a file that is none is written anew."""
+    if not config.option.report_log:
+        raise pytest.UsageError("--resume: needs the results file to resume from, --report-log")
+    file = Path(config.option.report_log)
+    try:
+        done = results.read(file)
+    except results.ResultsError:
+        return
+    if done.complete and done.header["tier"] == config.getoption("--tier"):
+        said = "\n".join(results.describe(done))
+        pytest.exit(f"{file} is complete; delete it to run this again\n{said}", returncode=0 if done.green else 1)
 
 
 def _log(config: pytest.Config, line: results.Line) -> None:

@@ -41,6 +41,10 @@ PREDICTING = ("predict", "predict_batches", "predict_on_batch", "run_eagerly", "
 #: Modes that need neither eager computation nor TensorFlow; without the first, "call" is ``predict_on_batch``.
 OF_EVERY_VERSION = ("call", "predict", "predict_batches", "predict_on_batch")
 
+#: The flavour whose layers are those of TensorFlow 1, and the arguments that have other defaults there.
+OF_TENSORFLOW_1 = "tensorflow.compat.v1.keras"
+OTHER_DEFAULTS = ("recurrent_activation", "implementation")
+
 #: Optimizers clip all gradients together from TensorFlow 2.4 on.
 WITHOUT_GLOBAL_CLIPNORM = ("TensorFlow 2.2.3", "TensorFlow 2.3.4")
 
@@ -94,20 +98,34 @@ class Subject:
         for name in _activation_names(case):
             if name not in ACTIVATIONS_OF_EVERY_VERSION and not self._has_activation(name):
                 return f"{known} has no activation {name!r}"
+        if case.has({"zero_output_for_mask": "True"}) and not self._takes("zero_output_for_mask"):
+            return f"{known} has no zero_output_for_mask"
+        if case.dtype.startswith("mixed_") and not self.has_mixed_policies:
+            return f"{known} has no mixed precision"
+        return self._cannot_be_run(case)
+
+    def _cannot_be_run(self, case: Case) -> str:
+        """Why this version cannot build or run a model in the way that the case asks for, or an empty string."""
         if not self.eager and (case.mode not in OF_EVERY_VERSION or case.api in ("subclass", "layer")):
-            return f"{known} computes in predict only"
+            return f"{self.flavour} {self.version} computes in predict only"
         if case.mode not in OF_EVERY_VERSION and self.tensorflow is None:
             return f"mode {case.mode} is TensorFlow's"
         if case.mode == "compiled" and not jit_argument(self.tensorflow):
             return f"{self.environment.backend} has no tf.function(jit_compile=)"
-        if case.dtype.startswith("mixed_") and not self.has_mixed_policies:
-            return f"{known} has no mixed precision"
         return ""
 
     def _has_activation(self, name: str) -> bool:
         try:
             self.keras.activations.get(name)
         except ValueError:
+            return False
+        return True
+
+    def _takes(self, argument: str) -> bool:
+        """Whether a layer has this argument; a signature with ``**kwargs`` does not say."""
+        try:
+            self.keras.layers.LSTM(1, **{argument: True})
+        except TypeError:
             return False
         return True
 
@@ -136,6 +154,8 @@ class Subject:
     def layer(self, layer: Layer, dtype: str, **further: Any) -> Any:
         """The Keras layer that a description stands for."""
         given = {name: self._argument(value, dtype) for name, value in arguments(layer, dtype).items()}
+        if self.flavour == OF_TENSORFLOW_1:
+            given.update((name, getattr(layer, name)) for name in OTHER_DEFAULTS if hasattr(layer, name))
         if "dtype" in given:
             given["dtype"] = self.policy(dtype)
         return self._layer_class(layer)(**given, **further)

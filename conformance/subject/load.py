@@ -8,9 +8,10 @@ import os
 import sys
 import tempfile
 from contextlib import contextmanager
+from operator import attrgetter
 from typing import Any, Iterator, Optional
 
-from conformance.subject.adapter import Subject
+from conformance.subject.adapter import OF_TENSORFLOW_1, Subject
 from conformance.subject.modes import share_cores, split_cpu
 
 #: What ``--keras`` takes, and how to install each.
@@ -18,6 +19,7 @@ FLAVOURS = {
     "tensorflow.keras": "pip install tensorflow-cpu",
     "keras": "pip install tensorflow-cpu keras",
     "tf_keras": "pip install tensorflow-cpu tf-keras",
+    OF_TENSORFLOW_1: "pip install 'tensorflow-cpu<2.16'",
 }
 
 
@@ -50,8 +52,9 @@ def load(flavour: str, lstm: Optional[str] = None, processes: int = 1) -> Subjec
 
 
 def _import_keras(flavour: str) -> Any:
-    if flavour == "tensorflow.keras":  # an attribute: in Keras 3 days there is no module of this name
-        keras = importlib.import_module("tensorflow").keras
+    package, _, path = flavour.partition(".")
+    if package == "tensorflow":  # its attribute: in Keras 3 days there is no module of this name
+        keras = attrgetter(path)(importlib.import_module(package))
         keras.layers  # noqa: B018  TensorFlow imports its Keras when first asked
         return keras
     return importlib.import_module(flavour)

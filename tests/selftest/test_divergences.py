@@ -7,11 +7,12 @@ import sys
 import pytest
 
 from conformance.divergences import load_register
+from conformance.subject.adapter import OF_TENSORFLOW_1
 
 
 @pytest.mark.parametrize("record", load_register(), ids=lambda record: record.id)
 def test_program(record, subject):
-    if subject.flavour == "tf_keras" or not record.concerns(subject.versions):
+    if subject.flavour in ("tf_keras", OF_TENSORFLOW_1) or not record.concerns(subject.versions):
         pytest.skip(f"{record.id} does not concern {subject.flavour} {subject.version}")
     program = subprocess.run([sys.executable, "-c", record.program], capture_output=True, text=True, check=False)
     if record.crashes:

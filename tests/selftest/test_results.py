@@ -94,3 +94,20 @@ def test_faults_of_another_version_are_left_as_they_are(results_file, tmp_path):
     other = tmp_path / "other.jsonl"
     other.write_text(text, encoding="utf-8")
     assert "cause of 8 failing cases: (renamed), such as" in " ".join(describe(read(other)))
+
+
+@pytest.mark.parametrize("results_file", ["0"], indirect=True)
+def test_complete_run_is_not_run_again(results_file):
+    """It ends before Keras is looked for, and the file is as it was; one that is broken off is run again."""
+    before = results_file.read_bytes()
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--resume", "--keras", "none"]
+    resumed = subprocess.run(
+        [*command, f"--report-log={results_file}"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert resumed.returncode == 0, resumed.stderr
+    assert "is complete; delete it to run this again" in resumed.stderr
+    assert results_file.read_bytes() == before
+    broken = results_file.with_name("broken.jsonl")
+    broken.write_bytes(before[: len(before) // 2])
+    again = subprocess.run([*command, f"--report-log={broken}"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert "no Keras is called 'none'" in again.stderr

@@ -47,7 +47,8 @@ def without(tmp_path, package):
 
 def test_unknown_keras():
     line = one_line(run("--keras", "theano"))
-    assert line == "ERROR: --keras: no Keras is called 'theano'; choose from tensorflow.keras, keras, tf_keras"
+    known = "tensorflow.keras, keras, tf_keras, tensorflow.compat.v1.keras"
+    assert line == f"ERROR: --keras: no Keras is called 'theano'; choose from {known}"
 
 
 def test_folder_for_reproductions_is_a_file(tmp_path):

@@ -1,0 +1,1 @@
+"""What changes for an LSTM from one version to another: the matrix of versions as data, as sentences and as a page."""

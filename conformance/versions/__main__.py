@@ -1,0 +1,114 @@
+"""Across versions.
+
+::
+
+    python -m conformance.versions keep RESULTS...   what the page needs of results files, into docs/versions/
+    python -m conformance.versions page              docs/versions.md and docs/versions.html of what is there
+    python -m conformance.versions check             0 if those pages are what they would be, and explain every cell
+    python -m conformance.versions diff A B          what changes from A to B: tf2.4, tf2.18-keras3.7, or results files
+
+``page`` and ``check`` need Jinja2, of the extra ``report``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Dict, Iterator, List, Optional, Sequence
+
+from conformance.divergences import load_register
+from conformance.fixtures import FixtureError
+from conformance.report.results import ResultsError
+from conformance.versions.changes import changes, sentences, unexplained
+from conformance.versions.page import html, markdown, page
+from conformance.versions.summary import FOLDER, SUFFIX, Summary, keep, load
+
+
+def main(arguments: Optional[Sequence[str]] = None) -> int:
+    chosen = _parser().parse_args(arguments)
+    try:
+        lines: List[str] = list(chosen.command(chosen))
+    except (FixtureError, ImportError, OSError, ResultsError) as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return 2
+    print(*lines, sep="\n")  # noqa: T201
+    return 1 if chosen.command is _check and lines != [RIGHT] else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m conformance.versions",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--summaries", type=Path, default=FOLDER, metavar="FOLDER", help="[docs/versions]")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    keep_ = commands.add_parser("keep", help="what the page needs of results files")
+    keep_.add_argument("results", type=Path, nargs="+")
+    keep_.set_defaults(command=_keep)
+    commands.add_parser("page", help="the page, as Markdown and HTML").set_defaults(command=_page)
+    commands.add_parser("check", help="whether the page is what it would be").set_defaults(command=_check)
+    diff = commands.add_parser("diff", help="what changes from one version to another")
+    diff.add_argument("versions", nargs=2, metavar="VERSION")
+    diff.set_defaults(command=_diff)
+    return parser
+
+
+#: What ``check`` says when there is nothing to say.
+RIGHT = "the page is what it would be, and explains every cell"
+
+
+def _keep(chosen: argparse.Namespace) -> Iterator[str]:
+    """Keep the summaries of results files, but none of fewer tests than the one that is kept of its environment."""
+    for path in chosen.results:
+        summary = load(path)
+        kept = chosen.summaries / f"{summary.name}{SUFFIX}"
+        if kept.exists() and load(kept).tests > summary.tests:
+            yield f"{kept} has more tests, and is left as it is"
+        else:
+            yield f"{keep(summary, chosen.summaries)}: {summary.tests} tests of {summary.title}"
+
+
+def _page(chosen: argparse.Namespace) -> Iterator[str]:
+    for path, text in _pages(chosen.summaries).items():
+        path.write_text(text, encoding="utf-8")
+        yield str(path)
+
+
+def _check(chosen: argparse.Namespace) -> Iterator[str]:
+    wrong = [
+        f"{path} is not what `python -m conformance.versions page` makes of {chosen.summaries}"
+        for path, text in _pages(chosen.summaries).items()
+        if not path.exists() or path.read_text(encoding="utf-8") != text
+    ]
+    wrong += (line for summary in _summaries(chosen.summaries) for line in unexplained(summary, load_register()))
+    yield from wrong or [RIGHT]
+
+
+def _diff(chosen: argparse.Namespace) -> Iterator[str]:
+    old, new = (_version(given, chosen.summaries) for given in chosen.versions)
+    return sentences(changes(old, new, load_register()))
+
+
+def _version(given: str, folder: Path) -> Summary:
+    """A version by the name of its environment, or its results."""
+    kept = folder / f"{given}{SUFFIX}"
+    return load(kept if kept.exists() else Path(given))
+
+
+def _pages(folder: Path) -> Dict[Path, str]:
+    """The pages, beside the folder that they are made of."""
+    shown = page(_summaries(folder), load_register())
+    return {
+        folder.with_suffix(".md"): "\n".join(markdown(shown)),
+        folder.with_suffix(".html"): html(shown),
+    }
+
+
+def _summaries(folder: Path) -> List[Summary]:
+    return [load(path) for path in sorted(folder.glob(f"*{SUFFIX}"))]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,119 @@
+"""What changed between two versions, in sentences, worst first."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Dict, FrozenSet, Iterator, List, Sequence
+
+from conformance.divergences import Divergence
+from conformance.fixtures import FIXTURES
+from conformance.versions.summary import Summary
+
+SILENT, DIES, RAISES, BAD_INPUT = "silently wrong", "the process dies", "raises", "bad input"
+
+#: What a departure does to who meets it, the worst first, with what is said of all that do so.
+KINDS: Dict[str, str] = {
+    SILENT: "Another result than promised, without a word",
+    DIES: "The process dies",
+    RAISES: "An exception where a result was promised",
+    BAD_INPUT: "Bad input that is let pass, or refused without saying what is wrong",
+}
+
+#: The file whose tests give bad input.
+OF_BAD_INPUT = FIXTURES.parent / "tests" / "conformance" / "test_bad_input.py"
+
+
+def kind(record: Divergence) -> str:
+    """What a departure does to who meets it."""
+    if record.crashes:
+        return DIES
+    if not record.cases and {pattern.partition("[")[0] for pattern in record.tests} <= _tests_of_bad_input():
+        return BAD_INPUT
+    return SILENT if record.fault or record.wrong or record.raises == "AssertionError" else RAISES
+
+
+@lru_cache(maxsize=None)
+def _tests_of_bad_input() -> FrozenSet[str]:
+    return frozenset(re.findall(r"^def (test_\w+)", OF_BAD_INPUT.read_text(encoding="utf-8"), re.MULTILINE))
+
+
+def covering(register: Sequence[Divergence], summary: Summary) -> List[Divergence]:
+    """The records that are about a version, the worst first, then those that most tests show."""
+    about = [record for record in register if record.concerns(summary.versions)]
+    ranks = list(KINDS)
+    return sorted(about, key=lambda record: (ranks.index(kind(record)), -summary.records.get(record.id, 0)))
+
+
+@dataclass(frozen=True)
+class Changes:
+    """From one version to another: the records that are about only one of them, and what else only one shows.
+
+    ``failing`` are the names of tests that fail in the new version alone, ``not_run`` and ``run`` why tests were run
+    only in the old one and only in the new one.
+    """
+
+    old: Summary
+    new: Summary
+    worse: Sequence[Divergence]
+    better: Sequence[Divergence]
+    failing: Sequence[str]
+    not_run: Sequence[str]
+    run: Sequence[str]
+
+    @property
+    def any(self) -> bool:
+        return any((self.worse, self.better, self.failing, self.not_run, self.run))
+
+
+def changes(old: Summary, new: Summary, register: Sequence[Divergence]) -> Changes:
+    """What changed from one version to another."""
+    before, after = covering(register, old), covering(register, new)
+    return Changes(
+        old,
+        new,
+        worse=[record for record in after if record not in before],
+        better=[record for record in before if record not in after],
+        failing=[name for name in new.failing if name not in old.failing],
+        not_run=[reason for reason in new.unsupported if reason not in old.unsupported],
+        run=[reason for reason in old.unsupported if reason not in new.unsupported],
+    )
+
+
+def sentences(changed: Changes) -> Iterator[str]:
+    """Lines to read: what is worse in the new version, the worst first, then what is better."""
+    yield f"from {changed.old.title} to {changed.new.title}:"
+    if not changed.any:
+        yield "nothing changes that this suite asks for"
+    yield from (f"fails, and is on no record: {name}" for name in changed.failing)
+    yield from _of_each_kind("worse", changed.worse, changed.new)
+    yield from (
+        f"can no longer be run: {reason} ({tests(changed.new.unsupported[reason])})" for reason in changed.not_run
+    )
+    yield from _of_each_kind("better, no longer so", changed.better, changed.old)
+    yield from (f"can be run now: {reason} ({tests(changed.old.unsupported[reason])})" for reason in changed.run)
+
+
+def _of_each_kind(word: str, records: Sequence[Divergence], shown: Summary) -> Iterator[str]:
+    for record in records:
+        yield f"{word}, {kind(record)}: {record.departs} ({', '.join((record.id, *_count(record, shown)))})"
+
+
+def _count(record: Divergence, shown: Summary) -> List[str]:
+    """How many tests showed it; none may where only the smoke tier was run."""
+    count = shown.records.get(record.id, 0)
+    return [tests(count)] if count else []
+
+
+def tests(count: int) -> str:
+    return f"{count} test" + ("s" if count != 1 else "")
+
+
+def unexplained(summary: Summary, register: Sequence[Divergence]) -> Iterator[str]:
+    """What the register does not say of a version as its run showed it, in lines."""
+    about = {record.id for record in register if record.concerns(summary.versions)}
+    for name in summary.failing:
+        yield f"{summary.name}: {name} fails, and is on no record"
+    for name in sorted(set(summary.records) - about):
+        yield f"{summary.name}: {name} showed, but the register has no such record of this version"

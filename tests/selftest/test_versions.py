@@ -1,0 +1,142 @@
+"""Runs of several versions: kept in brief, compared in sentences, and shown as a page."""
+
+import json
+
+import pytest
+from made_up import HOSTILE, case_line, header, write
+
+from conformance.divergences import Divergence, load_register
+from conformance.report.results import FOOTER, ResultsError
+from conformance.versions.__main__ import main
+from conformance.versions.changes import KINDS, changes, kind, sentences
+from conformance.versions.page import markdown, page
+from conformance.versions.summary import load, order
+
+REGISTER = (
+    Divergence("late", "a late output", "", {"keras": ">=3.0"}, "", cases=[{"layer": "LSTM"}], wrong="values"),
+    Divergence("loud", "a cell raises", "", {"keras": ">=3.0"}, "", cases=[{"layer": "LSTM"}], raises="ValueError"),
+    Divergence("gone", "an early output", "", {"keras": "<3.0"}, "", cases=[{"layer": "LSTM"}], wrong="values"),
+)
+
+
+def skipped(case, reason):
+    line = case_line(case, "unsupported")
+    return {**line, "outcome": "skipped", "longrepr": ["test_space.py", 1, f"Skipped: {reason}"]}
+
+
+def run(folder, name, keras, tensorflow, *lines, **subject):
+    known = {"keras": f"tensorflow.keras {keras}", "backend": f"TensorFlow {tensorflow}", "onednn": "on", **subject}
+    end = {"$report_type": FOOTER, "exitstatus": 0, "collected": len(lines)}
+    return write(folder / f"{name}-default.jsonl", header(**known), *lines, end)
+
+
+@pytest.fixture
+def old(tmp_path):
+    lines = [case_line("lstm-1", "known divergence", record="gone"), case_line("lstm-2"), case_line("cell-1")]
+    return run(tmp_path, "tf2.15", "2.15.0", "2.15.1", *lines, skipped("lstm-3", "tensorflow.keras 2.15.0 has no mode"))
+
+
+@pytest.fixture
+def new(tmp_path):
+    lines = [case_line(f"lstm-{number}", "known divergence", record="late") for number in (1, 2)]
+    return run(tmp_path, "tf2.16", "3.0.0", "2.16.2", *lines, case_line("cell-1"), case_line("lstm-3", "diverges"))
+
+
+def test_run_in_brief(old):
+    summary = load(old)
+    group = summary.groups["lstm of the option space"]
+    assert (summary.name, summary.tier, summary.family) == ("tf2.15", "default", "Keras 2, of TensorFlow")
+    assert group.verdicts == {"known divergence": 1, "conforms": 1, "unsupported": 1}
+    assert (group.ran, group.agreed, group.ratio) == (2, 1, 0.5)
+    assert summary.unsupported == {"Keras has no mode": 1}
+    assert summary.tests == 4
+
+
+def test_what_changed_is_told_worst_first(old, new):
+    head, *lines = sentences(changes(load(old), load(new), REGISTER))
+    assert head == "from tensorflow.keras 2.15.0 on TensorFlow 2.15.1 to tensorflow.keras 3.0.0 on TensorFlow 2.16.2:"
+    assert lines == [
+        "fails, and is on no record: lstm-3",
+        "worse, silently wrong: a late output (late, 2 tests)",
+        "worse, raises: a cell raises (loud)",
+        "better, no longer so, silently wrong: an early output (gone, 1 test)",
+        "can be run now: Keras has no mode (1 test)",
+    ]
+    assert list(sentences(changes(load(old), load(old), REGISTER)))[1:] == ["nothing changes that this suite asks for"]
+
+
+def test_ranges_in_words(tmp_path):
+    versions = [("2.9.0", "2.9.3"), ("2.10.0", "2.10.1"), ("3.0.0", "2.16.2"), ("3.1.0", "2.16.2"), ("3.1.0", "2.17.1")]
+    summaries = [load(run(tmp_path, f"{keras}-{flow}", keras, flow, case_line("lstm-1"))) for keras, flow in versions]
+    assert [summary.keras for summary in order(summaries[::-1])] == [keras for keras, _ in versions]
+    lines = "\n".join(markdown(page(summaries, REGISTER)))
+    assert "| a late output | Keras 3 (all) | late |" in lines
+    assert "| an early output | Keras 2, of TensorFlow (all) | gone |" in lines
+    wanted = {"keras": ">=2.10,!=3.0.0", "tensorflow": "<2.17"}
+    some = Divergence("some", "some", "", wanted, "", cases=[{}], wrong="values")
+    ((departure,),) = [rows for _, rows in page(summaries, [some]).departures if rows]
+    assert departure.ranges == "Keras 2, of TensorFlow: 2.10.0; Keras 3: 3.1.0 on TensorFlow 2.16.2"
+
+
+def test_run_that_did_not_end_is_refused(old):
+    old.write_text(old.read_text(encoding="utf-8").rpartition('{"$report_type"')[0], encoding="utf-8")
+    with pytest.raises(ResultsError, match=r"tf2\.15: the run did not come to its end"):
+        load(old)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"groups": {"a": {}}}', '{"groups": 1}'])
+def test_kept_file_that_is_none(text, tmp_path):
+    (tmp_path / "file.json").write_text(text, encoding="utf-8")
+    with pytest.raises(ResultsError, match="is no summary of a run"):
+        load(tmp_path / "file.json")
+
+
+def test_commands(old, new, tmp_path, capsys):
+    """What is kept gives the same page as the results; a page that is not what is kept is found out."""
+    pytest.importorskip("jinja2")
+    folder = ["--summaries", str(tmp_path / "versions")]
+    assert main([*folder, "keep", str(old), str(new)]) == 0
+    assert main([*folder, "page"]) == 0
+    assert json.loads((tmp_path / "versions" / "tf2.15.json").read_text(encoding="utf-8"))["name"] == "tf2.15"
+    capsys.readouterr()
+    assert main([*folder, "diff", "tf2.15", "tf2.16"]) == 0
+    by_name = capsys.readouterr().out
+    assert main([*folder, "diff", str(old), str(new)]) == 0
+    assert capsys.readouterr().out == by_name
+    (tmp_path / "versions.md").write_text("of another day", encoding="utf-8")
+    assert main([*folder, "check"]) == 1
+    told = capsys.readouterr().out
+    assert "versions.md is not what" in told
+    assert "versions.html is not what" not in told
+    assert "tf2.16: lstm-3 fails, and is on no record" in told
+    assert "tf2.16: late showed, but the register has no such record of this version" in told
+    assert main([*folder, "diff", "tf2.15", "tf2.17"]) == 2
+
+
+def test_smoke_run_does_not_take_the_place_of_a_larger_one(old, tmp_path, capsys):
+    folder = ["--summaries", str(tmp_path / "versions")]
+    main([*folder, "keep", str(old)])
+    smaller = run(tmp_path, "tf2.15", "2.15.0", "2.15.1", case_line("lstm-1"))
+    assert main([*folder, "keep", str(smaller)]) == 0
+    assert "has more tests, and is left as it is" in capsys.readouterr().out
+    assert load(tmp_path / "versions" / "tf2.15.json").tests == 4
+
+
+def test_page_shows_what_stands_in_results_as_text(tmp_path):
+    pytest.importorskip("jinja2")
+    file = run(tmp_path, "tf2.16", "3.0.0", "2.16.2", skipped("lstm-1", HOSTILE), case_line(HOSTILE, "diverges"))
+    folder = ["--summaries", str(tmp_path / "versions")]
+    main([*folder, "keep", str(file)])
+    main([*folder, "page"])
+    assert "<img" not in (tmp_path / "versions.html").read_text(encoding="utf-8")
+    assert "<img" not in (tmp_path / "versions.md").read_text(encoding="utf-8").replace("\\<", "")
+
+
+def test_every_record_is_of_a_kind():
+    kinds = [kind(record) for record in load_register()]
+    assert set(kinds) == set(KINDS)
+
+
+def test_committed_page_is_of_what_is_kept_and_of_the_register(capsys):
+    pytest.importorskip("jinja2")
+    assert main(["check"]) == 0, capsys.readouterr().out
