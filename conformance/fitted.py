@@ -30,10 +30,3 @@ def known_to(right: Array, spread: float) -> Estimate:
     """What the reference trained, whose perturbed runs have this spread."""
     tolerance = TOLERANCE_FACTOR * spread + FORMATS[DTYPE].underflow
     return Estimate(right, np.full(right.shape, tolerance))
-
-
-def printed_losses(losses: Sequence[float], count: int, batch_size: int) -> Array:
-    """What Keras prints after every batch, (epochs, batches): the mean over the samples of the epoch so far."""
-    sizes = [min(batch_size, count - start) for start in range(0, count, batch_size)]
-    means: Array = np.cumsum(np.reshape(losses, (-1, len(sizes))) * sizes, axis=1) / np.cumsum(sizes)
-    return means

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -146,7 +146,9 @@ def judge(
         checks += _documented(figures, subject, promised, observation)
     judgement = Judgement(case, subject.environment, checks, compared(expected, observation.outputs), data=data)
     if records:
-        record, surprise = on_record_returned(records, promised, data, observation.outputs, judgement)
+        record, surprise = on_record_returned(
+            records, judgement, lambda some: faults_return(some, promised, data, observation.outputs)
+        )
         judgement = replace(judgement, record=record, surprise=surprise)
     if judgement.verdict == DIVERGES and not judgement.returned_right:
         diagnosis = diagnose(promised, data, observation.outputs)
@@ -164,30 +166,31 @@ def on_record_raised(records: Sequence[Divergence], error: Exception) -> Tuple[O
 
 
 def on_record_returned(
-    records: Sequence[Divergence], promised: Case, data: Data, outputs: Sequence[Array], judgement: Judgement
+    records: Sequence[Divergence], judgement: Judgement, returns: Callable[[Sequence[Divergence]], bool]
 ) -> Tuple[Optional[Divergence], str]:
     """The record that explains what was returned, or the first one and what is not as recorded.
 
-    Where several faults are on record they may show together. Faults that make no difference to the case, each or all
-    of them, leave nothing to explain.
+    ``returns`` says whether that is what a subject with all the faults of some records returns. Where several faults
+    are on record they may show together. Faults that make no difference to the case, each or all of them, leave nothing
+    to explain.
     """
     questions = [check.question for check in judgement.checks if not check.agrees] or ["values"]
     faults = [record for record in records if record.fault]
     sets = [*([record] for record in faults), *([faults] if len(faults) > 1 else [])]
     if judgement.agrees:
-        unseen = [record for some in sets if _returns(some, promised, data, outputs) for record in some]
+        unseen = [record for some in sets if returns(some) for record in some]
         shown = [record for record in records if record not in unseen]
         return (shown[0], "conforms, against the record") if shown else (None, "")
     for record in records:
         if record.wrong in questions and len(questions) == 1:
             return record, ""
     for some in sets:
-        if questions == ["values"] and _returns(some, promised, data, outputs):
+        if questions == ["values"] and returns(some):
             return some[0], ""
     return records[0], f"wrong {', '.join(questions)}, on record is {records[0].signature}"
 
 
-def _returns(records: Sequence[Divergence], promised: Case, data: Data, outputs: Sequence[Array]) -> bool:
+def faults_return(records: Sequence[Divergence], promised: Case, data: Data, outputs: Sequence[Array]) -> bool:
     """Whether the outputs are those of a subject with all the faults of these records."""
     faulty = expected_outputs(*applied([record.fault for record in records], promised, data))
     return agree(faulty, outputs)

@@ -22,7 +22,7 @@ from conformance.compare import Comparison, compare
 from conformance.data import Data, Inputs, draw, seed
 from conformance.documented import Training, load_documents
 from conformance.expected import expected_outputs
-from conformance.fitted import DTYPE, known_to, printed_losses, roundings, spread_of
+from conformance.fitted import DTYPE, known_to, roundings, spread_of
 from conformance.fixtures import FIXTURES
 from conformance.judge import Check, Judgement
 from conformance.observation import Trained
@@ -100,7 +100,7 @@ def _steps(case: Case, program: Training, data: Data, y: Array, trained: Trained
     """The loss after every batch, and the weights after the first epoch and the last."""
     fitted = reference_fit(program, data.x, y, data.weights)
     spread = frozen_spreads()[program.id]
-    losses = printed_losses(fitted.losses, len(data.x), program.batch_size)
+    losses = np.reshape(fitted.means, (program.epochs, -1))
     printed = zip(losses, np.reshape(trained.batch_losses, losses.shape))
     names = [name for own in case.model.weight_shapes(case.input_shape) for name in own]
     comparisons = [
@@ -137,7 +137,7 @@ def spreads(program: Training) -> Dict[str, Any]:
     weights = draw(case_of(program, x)).weights
     right = reference_fit(program, x, y, weights)
     runs = [reference_fit(program, x, y, weights, fl) for fl in roundings(program.id, RUNS)]
-    shown = [printed_losses(run.losses, len(x), program.batch_size) for run in (right, *runs)]
+    shown = [np.reshape(run.means, (program.epochs, -1)) for run in (right, *runs)]
     return {
         "losses": [spread_of(own, [run[epoch] for run in shown[1:]]) for epoch, own in enumerate(shown[0])],
         "weights": [

@@ -12,9 +12,9 @@ from conformance.compare import agree, compared, largest_ratio
 from conformance.diagnosis import CLOSER, NEAR, Diagnosis
 from conformance.divergences import TRAINING, Divergence
 from conformance.faults.training import TRAINING_FAULTS
-from conformance.fitted import DTYPE, known_to, printed_losses, roundings, spread_of
+from conformance.fitted import DTYPE, known_to, roundings, spread_of
 from conformance.gradients import judge_gradients
-from conformance.judge import DIVERGES, Check, Judgement, on_record_raised
+from conformance.judge import DIVERGES, Check, Judgement, on_record_raised, on_record_returned
 from conformance.programs import BATCH, EPOCHS, Program, drawn
 from conformance.subject import Subject
 from reference_impl import Estimate
@@ -35,10 +35,10 @@ def shown(program: Program, compiled: Compiled, fl: Rounding = exact) -> Dict[st
     (x, y, weight), weights = drawn(program)
     samples = Samples(_wide(x), _wide(y), weight if weight is None else _wide(weight))
     start = [_wide(own) for own in weights]
-    losses, after = compiled.fit(samples, start, BATCH, EPOCHS, fl)
-    each = np.array(losses) if program.way == "on_batch" else printed_losses(losses, len(x), BATCH).ravel()
+    fitted = compiled.fit(samples, start, BATCH, EPOCHS, fl)
+    each = np.array(fitted.losses if program.way == "on_batch" else fitted.means)
     evaluated = np.array([compiled.evaluate(samples, start, BATCH, fl)])
-    return {"loss before training": evaluated, "loss of each batch": each, **_named(program, after)}
+    return {"loss before training": evaluated, "loss of each batch": each, **_named(program, fitted.weights)}
 
 
 def _named(program: Program, epochs: Sequence[Sequence[Array]]) -> Dict[str, Array]:
@@ -75,21 +75,9 @@ def judge_trajectory(program: Program, subject: Subject, register: Sequence[Dive
     checks = (Check("shapes", shapes, [array.shape for array in found]),)
     judgement = replace(asked, checks=checks, comparisons=compared(expected, found))
     if records:
-        return _on_record(judgement, records, program, found)
-    return judgement if judgement.agrees else _explained(judgement, program, subject, found)
-
-
-def _on_record(
-    judgement: Judgement, records: Sequence[Divergence], program: Program, found: Sequence[Array]
-) -> Judgement:
-    """The record that speaks of wrong values or whose fault the subject has, or else what is not as recorded."""
-    if judgement.agrees:
-        return replace(judgement, record=records[0], surprise="conforms, against the record")
-    for record in records:
-        wrong = record.wrong == "values" and judgement.checks[0].agrees
-        if wrong or (record.fault and agree(expected_training(program, _faulty(program, record.fault)), found)):
-            return replace(judgement, record=record)
-    return replace(judgement, record=records[0], surprise=f"wrong values, on record is {records[0].signature}")
+        record, surprise = on_record_returned(records, judgement, lambda some: _shows(some, program, found))
+        judgement = replace(judgement, record=record, surprise=surprise)
+    return judgement if judgement.agrees or records else _explained(judgement, program, subject, found)
 
 
 def _explained(judgement: Judgement, program: Program, subject: Subject, found: Sequence[Array]) -> Judgement:
@@ -112,9 +100,9 @@ def diagnose_training(program: Program, found: Sequence[Array]) -> Diagnosis:
     right = list(expected_training(program, program.compiled).values())
     limit = min(1.0, largest_ratio(right, found) / CLOSER)
     names = [name for name, fault in TRAINING_FAULTS.items() if fault.where(program.compiled)]
-    wrong = {name: shown(program, _faulty(program, name)).values() for name in names}
+    wrong = {name: shown(program, _faulty(program, [name])).values() for name in names}
     near = [name for name in names if largest_ratio(_around(wrong[name], right), found) <= NEAR]
-    fits = {name: list(expected_training(program, _faulty(program, name)).values()) for name in near}
+    fits = {name: list(expected_training(program, _faulty(program, [name])).values()) for name in near}
     return Diagnosis(tuple((name,) for name in near if largest_ratio(fits[name], found) <= limit), len(names))
 
 
@@ -127,5 +115,13 @@ def _around(values: Iterable[Array], right: Sequence[Estimate]) -> List[Estimate
     ]
 
 
-def _faulty(program: Program, name: str) -> Compiled:
-    return TRAINING_FAULTS[name].of_training(program.compiled)
+def _shows(records: Sequence[Divergence], program: Program, found: Sequence[Array]) -> bool:
+    """Whether a subject with all the faults of these records shows what was found."""
+    return agree(expected_training(program, _faulty(program, [record.fault for record in records])), found)
+
+
+def _faulty(program: Program, names: Iterable[str]) -> Compiled:
+    compiled = program.compiled
+    for name in names:
+        compiled = TRAINING_FAULTS[name].of_training(compiled)
+    return compiled

@@ -47,9 +47,13 @@ class Objective(NamedTuple):
 
 
 class Fitted(NamedTuple):
-    """What training left: the loss of each batch, before its step, and the weights after each epoch."""
+    """What training left: the loss of each batch, before its step, and the weights after each epoch.
+
+    ``means`` are what is printed behind each batch: the mean of the losses of the epoch so far.
+    """
 
     losses: List[float]
+    means: List[float]
     weights: List[List[Array]]
 
 
@@ -73,25 +77,31 @@ class Compiled:
         """
         trained, states = list(weights), self.at_rest
         slots = self.optimizer.slots([weight[np.newaxis] for weight in weights])
-        losses: List[float] = []
-        after: List[List[Array]] = []
+        fitted = Fitted([], [], [])
         for _ in range(epochs):
+            counted = weighed = 0.0
             for batch in samples.batches(batch_size):
                 objective = self.objective(batch, trained, states, fl)
                 states = self.carried(objective)
-                losses.append(objective.loss)
-                trained, slots = self.step(trained, objective.gradients, slots, len(losses), fl)
-            after.append(trained)
-        return Fitted(losses, after)
+                counted, weighed = counted + self.count(batch), weighed + self.count(batch) * objective.loss
+                fitted.losses.append(objective.loss)
+                fitted.means.append(weighed / counted)
+                trained, slots = self.step(trained, objective.gradients, slots, len(fitted.losses), fl)
+            fitted.weights.append(trained)
+        return fitted
 
     def evaluate(self, samples: Samples, weights: Sequence[Array], batch_size: int, fl: Rounding = exact) -> float:
-        """What ``model.evaluate`` says: the mean of the batches' losses, each counting as much as it has samples."""
-        states, weighed = self.at_rest, 0.0
+        """What ``model.evaluate`` says: the mean of the losses of all batches."""
+        states, counted, weighed = self.at_rest, 0.0, 0.0
         for batch in samples.batches(batch_size):
             objective = self.objective(batch, weights, states, fl)
             states = self.carried(objective)
-            weighed += objective.loss * len(batch.x)
-        return weighed / len(samples.x)
+            counted, weighed = counted + self.count(batch), weighed + self.count(batch) * objective.loss
+        return weighed / counted
+
+    def count(self, batch: Samples) -> float:
+        """How much the loss of a batch counts in a mean of several: as much as it has samples."""
+        return float(len(batch.x))
 
     def objective(self, batch: Samples, weights: Sequence[Array], states: Sequence[Arrays], fl: Rounding) -> Objective:
         """The loss of a batch, what regularizers add to it, and the gradients of both, (1, *shape) for each weight."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Type
 
 import numpy as np
 
@@ -70,9 +70,14 @@ def stepping(kind: Callable[..., Optimizer]) -> ChangeOfTraining:
     return lambda compiled: replace(compiled, optimizer=kind(inner=compiled.optimizer))
 
 
-def compiling(kind: Callable[..., Compiled]) -> ChangeOfTraining:
-    """Training in which a part is another."""
-    return lambda compiled: kind(**arguments(compiled))
+def compiling(kind: Type[Compiled]) -> ChangeOfTraining:
+    """Training in which a part is another, whatever else is wrong with it."""
+
+    def change(compiled: Compiled) -> Compiled:
+        faulty: Any = type(kind.__name__, (kind, type(compiled)), {}) if type(compiled) is not Compiled else kind
+        return faulty(**arguments(compiled))  # type: ignore[no-any-return]
+
+    return change
 
 
 @dataclass(frozen=True)
@@ -180,6 +185,13 @@ class ActivityOfBatch(Compiled):
     def activity(self, layer: Layer, output: Array, fl: Rounding) -> Tuple[Array, Optional[Array]]:
         penalty, gradient = super().activity(layer, output, fl)
         return len(output) * penalty, None if gradient is None else len(output) * gradient
+
+
+class CountedAlike(Compiled):
+    """Takes the mean of the batches, a smaller one counting as much as the others."""
+
+    def count(self, batch: Samples) -> float:
+        return 1.0
 
 
 class PrintedOnly(Compiled):
@@ -306,6 +318,11 @@ TRAINING_FAULTS: Dict[str, TrainingFault] = {
     ),
     "training_weights_of_steps": TrainingFault(
         "weights of samples are taken for those of time steps", compiling(WeightsOfSteps), everywhere
+    ),
+    "training_batches_counted_alike": TrainingFault(
+        "the mean of the losses of batches is shown, a smaller batch counting as much as the others",
+        compiling(CountedAlike),
+        everywhere,
     ),
     "training_states_not_carried": TrainingFault(
         "a stateful layer starts every batch from zeros", compiling(NothingCarried), carrying

@@ -10,7 +10,7 @@ from conformance.data import draw
 from conformance.divergences import Divergence
 from conformance.documented import load_documents
 from conformance.expected import expected_outputs
-from conformance.judge import Judgement, judge, on_record_returned
+from conformance.judge import Judgement, faults_return, judge, on_record_returned
 from conformance.report.terminal import render
 from conformance.subject import Subject
 
@@ -130,10 +130,14 @@ def test_a_fault_on_record_must_show_where_it_makes_a_difference(subject):
         ("zeroed_in_reverse", "diverges", "conforms, against the record"),
     ):
         expected = expected_outputs(case, draw(case))
-        outputs = [one.value for one in expected.values()]
+        outputs, data = [one.value for one in expected.values()], draw(case)
         right = tuple(compare(name, one, one.value) for name, one in expected.items())
         judgement = Judgement(case, subject.environment, comparisons=right)
-        found, said = on_record_returned([record(fault=fault)], case, draw(case), outputs, judgement)
+        found, said = on_record_returned(
+            [record(fault=fault)],
+            judgement,
+            lambda some, outputs=outputs, data=data: faults_return(some, case, data, outputs),
+        )
         assert said == surprise
         assert replace(judgement, record=found, surprise=said).verdict == verdict
 

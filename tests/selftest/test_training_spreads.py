@@ -10,7 +10,7 @@ from conformance.data import draw
 from conformance.discrimination import TRUSTED
 from conformance.documented import load_documents
 from conformance.faults.training import LateStep
-from conformance.fitted import known_to, printed_losses
+from conformance.fitted import known_to
 from conformance.training import OPTIMIZERS, case_of, frozen_spreads, reference_fit, spreads, windows
 from reference_impl.optimizers import SGD, Adam
 
@@ -56,7 +56,7 @@ def test_wrong_optimizer_is_caught(fault, monkeypatch):
     monkeypatch.setitem(OPTIMIZERS, program.optimizer, optimizer)
     wrong = reference_fit(program, x, y, weights)
     spread = frozen_spreads()[program.id]
-    shown = [printed_losses(run.losses, len(x), program.batch_size)[-1] for run in (right, wrong)]
+    shown = [np.reshape(run.means, (epochs, -1))[-1] for run in (right, wrong)]
     sigmas = [spread["losses"][epochs - 1], *spread["weights"][epochs - 1]]
     known = map(known_to, [shown[0], *right.weights[-1]], sigmas)
     assert largest_ratio(list(known), [shown[1], *wrong.weights[-1]]) > TRUSTED
