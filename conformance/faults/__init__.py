@@ -10,7 +10,7 @@ from conformance.faults.fault import Fault
 from conformance.faults.loops import OF_LOOPS
 from conformance.faults.wrappers import OF_WRAPPERS
 
-__all__ = ["ARITHMETIC", "FAULTS", "GATE_ORDERS", "OF_STEPS", "Fault", "applied", "with_activation"]
+__all__ = ["ARITHMETIC", "CAUSAL", "FAULTS", "GATE_ORDERS", "Fault", "applied", "with_activation"]
 
 #: What a subject can be found to do, by name.
 FAULTS: Dict[str, Fault] = {**OF_CELLS, **OF_ARITHMETIC, **OF_LOOPS, **OF_WRAPPERS}
@@ -18,8 +18,8 @@ FAULTS: Dict[str, Fault] = {**OF_CELLS, **OF_ARITHMETIC, **OF_LOOPS, **OF_WRAPPE
 #: Of these, those that only round more than they should; how near they are is their format's doing, not the case's.
 ARITHMETIC = frozenset({*OF_ARITHMETIC, "inputs_in_float32"})
 
-#: Of these, those of a cell's step: what the first steps return does not depend on the later ones.
-OF_STEPS = frozenset({*OF_CELLS, *OF_ARITHMETIC})
+#: Of these, those with which what a layer that reads forwards returns first does not depend on later steps.
+CAUSAL = frozenset({*OF_CELLS, *OF_ARITHMETIC, "inputs_late", "rows_mixed", "outputs_late", "h_c_exchanged_returned"})
 
 
 def applied(names: Iterable[str], case: Case, data: Data) -> Tuple[Case, Data]:
