@@ -127,6 +127,13 @@ class Search:
         right = [Estimate(self.right[0].value[shown], self.right[0].tolerance[shown])]
         return Search(case, data, [self.outputs[0][shown]], right)
 
+    @property
+    def like(self) -> List[Estimate]:
+        """What was returned, where it has the right shapes, for faults that do something by chance."""
+        if [own.shape for own in self.outputs] != [one.value.shape for one in self.right]:
+            return []
+        return [Estimate(own.astype(np.float64), one.tolerance) for own, one in zip(self.outputs, self.right)]
+
     def begins_as(self, names: Names) -> bool:
         """Whether the subject may have these faults as far as the first step tells."""
         beginning = self.beginning if CAUSAL.issuperset(names) else None
@@ -140,7 +147,7 @@ class Search:
         """The case and its data as a subject with these faults evaluates them; a fault is the first of many pairs."""
         first, *others = names
         if first not in self.known:
-            self.known[first] = applied([first], self.case, self.data)
+            self.known[first] = applied([first], self.case, self.data, self.like)
         return applied(others, *self.known[first])
 
     def explanations(self, candidates: Mapping[Names, Sequence[Array]]) -> Tuple[Names, ...]:
@@ -170,8 +177,9 @@ class Search:
 
 
 def _pairs(names: Sequence[str], case: Case) -> List[Names]:
-    """Pairs of faults that make a difference; two orders of gates are a third one."""
-    pairs: List[Names] = [pair for pair in combinations(names, 2) if not GATE_ORDERS.keys() >= set(pair)]
+    """Pairs of faults that make a difference and leave nothing to chance; two orders of gates are a third one."""
+    certain = [name for name in names if not FAULTS[name].found]
+    pairs: List[Names] = [pair for pair in combinations(certain, 2) if not GATE_ORDERS.keys() >= set(pair)]
     steps = sum(call.steps for call in case.calls) * sum(map(_cells, case.model.layers)) * case.model.inputs
     return pairs if len(pairs) * steps <= STEPS_FOR_PAIRS else []
 
