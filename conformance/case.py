@@ -169,7 +169,7 @@ def map_layers(described: Described, change: Callable[[Any], Any]) -> Described:
         return tuple(map_layers(item, change) for item in described)  # type: ignore[return-value]
     if not isinstance(described, (Layer, Model)):
         return described
-    parts = {field.name: getattr(described, field.name) for field in fields(described)}  # type: ignore[arg-type]
+    parts = {name: part for name, part in vars(described).items() if isinstance(part, (Layer, tuple))}
     changed = replace(described, **{name: map_layers(part, change) for name, part in parts.items()})  # type: ignore[type-var]
     return change(changed) if isinstance(described, Layer) else changed
 

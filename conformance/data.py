@@ -15,7 +15,7 @@ import numpy as np
 
 from conformance.case import Case
 from conformance.masks import pattern
-from reference_impl import Embedding, Masking
+from reference_impl import DropoutMasks, Embedding, Masking
 from reference_impl.rounding import round_to
 from reference_impl.types import Array, Shape
 
@@ -28,12 +28,13 @@ class Inputs:
     """What one call is given: an array for each input, for each its mask, (batch, T), or None, and initial states.
 
     Every x is (batch, T, d) as a rule, see ``Case.input_shape``; ``states`` is empty or holds the first recurrent
-    layer's, each (batch, u).
+    layer's, each (batch, u). ``dropout`` has masks for each LSTM cell; none are drawn but by a fault.
     """
 
     x: List[Array]
     masks: List[Optional[Array]]
     states: Sequence[Array] = ()
+    dropout: Tuple[DropoutMasks, ...] = ()
 
 
 @dataclass(frozen=True)

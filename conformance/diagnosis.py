@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import combinations
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
@@ -12,18 +13,18 @@ from conformance.case import SEQUENCES, Case, layers_within
 from conformance.compare import largest_ratio
 from conformance.data import Data, Inputs
 from conformance.expected import expected_outputs, returned
-from conformance.faults import FAULTS, GATE_ORDERS, OF_STEPS, applied
+from conformance.faults import CAUSAL, FAULTS, GATE_ORDERS, applied
 from conformance.faults.gradients import GRADIENT_FAULTS
 from conformance.faults.training import TRAINING_FAULTS
-from reference_impl import LSTM, Bidirectional, Estimate, Layer, LSTMCell, TimeDistributed
+from reference_impl import LSTM, Bidirectional, Estimate, Layer, LSTMCell, Model, TimeDistributed
 from reference_impl.rounding import FORMATS
 from reference_impl.types import Array
 
 #: How far from a fault's exact numbers, in tolerances, an observation may lie to be looked at closer.
 NEAR = 1000.0
 
-#: Sequences of more steps than the first of these are looked at in so many of their steps first.
-LONG, BEGINNING = 100, 10
+#: Of sequences of more steps than this the first step is looked at before all of them for single faults too.
+LONG = 100
 
 #: How many of the nearest are looked at closer; in half precision many lie near.
 MOST = 12
@@ -71,30 +72,29 @@ def in_words(names: Sequence[str]) -> str:
     return f"{' and '.join(sentences)} ({' and '.join(names)})".lstrip()
 
 
-def diagnose(case: Case, data: Data, outputs: Sequence[Array]) -> Diagnosis:
+def diagnose(case: Case, data: Data, outputs: Sequence[Array], right: Sequence[Estimate]) -> Diagnosis:
     """Find the faults that return ``outputs``, what the subject returned for the data of a case that it got wrong.
 
-    A name is given only where all numbers agree to the tolerance of the faulty LSTM itself. Pairs are tried where no
-    single fault explains the outputs and the case is small.
+    ``right`` is what the reference returns. A name is given only where all numbers agree to the tolerance of the faulty
+    LSTM itself. Pairs are tried where no single fault explains the outputs and the case is small.
     """
     with np.errstate(all="ignore"):  # a wrong LSTM may well overflow
-        return _diagnosed(case, data, outputs)
+        return _diagnosed(Search(case, data, outputs, right))
 
 
-def _diagnosed(case: Case, data: Data, outputs: Sequence[Array]) -> Diagnosis:
-    if not any((np.isfinite(output) & (output != 0)).any() for output in outputs):
+def _diagnosed(search: Search) -> Diagnosis:
+    if not any((np.isfinite(output) & (output != 0)).any() for output in search.outputs):
         return Diagnosis((), 0)
-    search = Search(case, data, outputs, list(expected_outputs(case, data).values()))
-    names = [name for name, fault in FAULTS.items() if fault.where(case)]
-    beginning = search.beginning
-    tried = [name for name in names if not (beginning and name in OF_STEPS) or beginning.is_near((name,))]
+    names = [name for name, fault in FAULTS.items() if fault.where(search.case)]
+    tried = [name for name in names if search.case.steps <= LONG or search.begins_as((name,))]
     single: Dict[Names, List[Array]] = {(name,): search.numbers((name,)) for name in tried}
     told = {names: numbers for names, numbers in single.items() if largest_ratio(search.right, numbers) > 1.0}
     explanations = search.explanations(told)
     if explanations:
         return Diagnosis(explanations, len(names))
-    pairs = {names: search.numbers(names) for names in _pairs([name for (name,) in told], case)}
-    return Diagnosis(search.explanations(pairs), len(names) + len(pairs))
+    pairs = _pairs([name for (name,) in told], search.case)
+    near = {names: search.numbers(names) for names in pairs if search.begins_as(names)}
+    return Diagnosis(search.explanations(near), len(names) + len(pairs))
 
 
 @dataclass(frozen=True)
@@ -105,34 +105,52 @@ class Search:
     data: Data
     outputs: Sequence[Array]
     right: Sequence[Estimate]
+    known: Dict[str, Tuple[Case, Data]] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def beginning(self) -> Optional[Search]:
-        """The first steps of a long sequence that does not depend on later ones; of two directions the forward one."""
+        """The first step of a sequence that does not depend on later ones; of two directions the forward one."""
         *below, top = self.case.model.layers
         weights = self.data.weights
+        if type(self.case.model) is not Model or self.outputs[0].shape != self.right[0].value.shape:
+            return None
         if isinstance(top, Bidirectional) and top.merge_mode in ("concat", None):
             weights = weights[: -len(top.weight_shapes(1)) // 2]
             top, _ = top.halves
         forwards = all(isinstance(layer, LSTM) and not layer.go_backwards for layer in (*below, top))
-        if not (forwards and isinstance(top, LSTM) and top.return_sequences and self.case.steps > LONG):
+        if not (forwards and isinstance(top, LSTM) and top.return_sequences and self.case.steps > 1):
             return None
         model = replace(self.case.model, layers=(*below, replace(top, return_state=False)))
-        case, (inputs, *_) = replace(self.case, model=model, steps=BEGINNING), self.data.calls
-        masks = [None if mask is None else mask[:, :BEGINNING] for mask in inputs.masks]
+        case, (inputs, *_) = replace(self.case, model=model, steps=1), self.data.calls
+        masks = [None if mask is None else mask[:, :1] for mask in inputs.masks]
         states = tuple(inputs.states)[: len(top.state_shapes((1, 1, 1)))]
-        data = Data((Inputs([x[:, :BEGINNING] for x in inputs.x], masks, states),), weights)
-        shown = np.s_[:, :BEGINNING, : top.units]
+        data = Data((Inputs([x[:, :1] for x in inputs.x], masks, states),), weights)
+        shown = np.s_[:, :1, : top.units]
         right = [Estimate(self.right[0].value[shown], self.right[0].tolerance[shown])]
         return Search(case, data, [self.outputs[0][shown]], right)
 
-    def is_near(self, names: Names) -> bool:
-        """Whether the numbers of faults are worth a closer look."""
-        return self._distance(self.numbers(names)) <= NEAR
+    @property
+    def like(self) -> List[Estimate]:
+        """What was returned, where it has the right shapes, for faults that do something by chance."""
+        if [own.shape for own in self.outputs] != [one.value.shape for one in self.right]:
+            return []
+        return [Estimate(own.astype(np.float64), one.tolerance) for own, one in zip(self.outputs, self.right)]
+
+    def begins_as(self, names: Names) -> bool:
+        """Whether the subject may have these faults as far as the first step tells."""
+        beginning = self.beginning if CAUSAL.issuperset(names) else None
+        return beginning is None or beginning._distance(beginning.numbers(names)) <= NEAR
 
     def numbers(self, names: Names) -> List[Array]:
         """What the reference with these faults returns, exactly."""
-        return returned(*applied(names, self.case, self.data))
+        return returned(*self._having(names))
+
+    def _having(self, names: Names) -> Tuple[Case, Data]:
+        """The case and its data as a subject with these faults evaluates them; a fault is the first of many pairs."""
+        first, *others = names
+        if first not in self.known:
+            self.known[first] = applied([first], self.case, self.data, self.like)
+        return applied(others, *self.known[first])
 
     def explanations(self, candidates: Mapping[Names, Sequence[Array]]) -> Tuple[Names, ...]:
         """Of faults and their numbers, the closest that return those of the subject."""
@@ -143,21 +161,27 @@ class Search:
 
     def _ratio_to(self, names: Names) -> float:
         """How far the subject is from faults, in the tolerances of their own numbers."""
-        return largest_ratio(list(expected_outputs(*applied(names, self.case, self.data)).values()), self.outputs)
+        return largest_ratio(list(expected_outputs(*self._having(names)).values()), self.outputs)
 
     def _distance(self, numbers: Sequence[Array]) -> float:
         """About how many tolerances exact numbers are from those of the subject."""
         if [one.shape for one in numbers] != [one.shape for one in self.outputs]:
             return np.inf
         unit_roundoff = FORMATS[self.case.compute_dtype].unit_roundoff
-        scales = [max(_largest(one.tolerance), unit_roundoff * _largest(own)) for one, own in zip(self.right, numbers)]
-        errors = [_largest(np.abs(actual - own)) for own, actual in zip(numbers, self.outputs)]
-        return max((error / scale for error, scale in zip(errors, scales) if error), default=0.0)
+        distance = 0.0
+        for one, own, actual in zip(self.right, numbers, self.outputs):
+            error = _largest(np.abs(actual - own))
+            if error:
+                distance = max(distance, error / max(_largest(one.tolerance), unit_roundoff * _largest(own)))
+            if distance > NEAR:
+                break
+        return distance
 
 
 def _pairs(names: Sequence[str], case: Case) -> List[Names]:
-    """Pairs of faults that make a difference; two orders of gates are a third one."""
-    pairs: List[Names] = [pair for pair in combinations(names, 2) if not GATE_ORDERS.keys() >= set(pair)]
+    """Pairs of faults that make a difference and leave nothing to chance; two orders of gates are a third one."""
+    certain = [name for name in names if not FAULTS[name].found]
+    pairs: List[Names] = [pair for pair in combinations(certain, 2) if not GATE_ORDERS.keys() >= set(pair)]
     steps = sum(call.steps for call in case.calls) * sum(map(_cells, case.model.layers)) * case.model.inputs
     return pairs if len(pairs) * steps <= STEPS_FOR_PAIRS else []
 

@@ -6,7 +6,8 @@
     python -m conformance.discrimination MATRIX.csv    writes all distances: a row for a case, a column for a fault
 
 A distance is the largest difference between what a fault returns and what is right, in tolerances. A fault applies to a
-case where it makes a difference that float64 could show. Faults of the arithmetic (a product in float16, a coarse tanh)
+case where it makes a difference that float64 could show; of one that does something by chance, what is nearest to the
+right numbers counts. Faults of the arithmetic (a product in float16, a coarse tanh)
 lie as near as their format does, whatever the case, and are left out of this; that cases catch them is tested.
 """
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from conformance.case import Call, Case
 from conformance.data import Data, Inputs, draw, seed
-from reference_impl import Estimate, estimate
+from reference_impl import DropoutMasks, Estimate, estimate
 from reference_impl.layer import Arrays
 from reference_impl.model import States
 from reference_impl.rounding import Rounding, copies_for, exact, round_to
@@ -35,7 +35,8 @@ def returned(
     ends: States = ()
     for call, inputs in zip(case.calls, data.calls):
         x, starts, masks = prepared(case, call, inputs, ends, tile)
-        outputs, ends = case.model.run(x, weights, starts, masks, fl)
+        dropout = [_of_copies(masks, len(x[0])) for masks in inputs.dropout]
+        outputs, ends = case.model.run(x, weights, starts, masks, fl, dropout)
         arrays += outputs
     return arrays
 
@@ -69,6 +70,12 @@ def _starts(case: Case, call: Call, given: Arrays, ends: States) -> List[Arrays]
     first = next((number for number, own in enumerate(shapes) if own), 0)
     starts[first] = given or starts[first]
     return starts
+
+
+def _of_copies(masks: DropoutMasks, rows: int) -> DropoutMasks:
+    """The dropout masks of a batch, as often as there are copies of it in so many rows."""
+    both = (masks.inputs, masks.recurrent)
+    return DropoutMasks(*(None if mask is None else np.resize(mask, (rows, *mask.shape[1:])) for mask in both))
 
 
 def _name(name: str, call: int) -> str:

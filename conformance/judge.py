@@ -151,7 +151,7 @@ def judge(
         )
         judgement = replace(judgement, record=record, surprise=surprise)
     if judgement.verdict == DIVERGES and not judgement.returned_right:
-        diagnosis = diagnose(promised, data, observation.outputs)
+        diagnosis = diagnose(promised, data, observation.outputs, list(expected.values()))
         where = "" if diagnosis.explanations or records else locate(case, data, subject)
         judgement = replace(judgement, diagnosis=diagnosis, where=where)
     return judgement

@@ -94,7 +94,7 @@ class StackedRNNCells(Cell):
     def weight_shapes(self, features: int) -> Dict[str, Shape]:
         return {
             f"{name}_{level}": shape
-            for level, (cell, width) in enumerate(zip(self.cells, self._widths(features)), 1)
+            for level, (cell, width) in enumerate(zip(self.cells, self.widths(features)), 1)
             for name, shape in cell.weight_shapes(width).items()
         }
 
@@ -108,7 +108,8 @@ class StackedRNNCells(Cell):
             new_states += after
         return x, new_states
 
-    def _widths(self, features: int) -> List[int]:
+    def widths(self, features: int) -> List[int]:
+        """The width of what each cell reads."""
         return [features, *(cell.output_size for cell in self.cells[:-1])]
 
 

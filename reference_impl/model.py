@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from reference_impl.layer import Arrays, Given, Layer
 from reference_impl.rounding import Rounding, exact
+from reference_impl.step import DropoutMasks
 from reference_impl.types import Array, Shape
 
 #: For each layer its states.
 States = Sequence[Sequence[Array]]
 Masks = Sequence[Optional[Array]]
+#: Those drawn for each LSTM cell, in the order in which they run, or none where nothing is dropped.
+Dropout = Sequence[DropoutMasks]
 
 
 @dataclass(frozen=True)
@@ -55,16 +58,18 @@ class Model:
         states: States = (),
         masks: Masks = (None,),
         fl: Rounding = exact,
+        dropout: Dropout = (),
     ) -> Tuple[Arrays, List[Arrays]]:
         """What the last layer returns, and the states each layer ends in.
 
-        ``weights`` are all layers' in a row; ``states`` those each layer starts from, none meaning zeros. The one mask
-        comes with the input, and reaches every layer that a layer below hands it on to.
+        ``weights`` and ``dropout`` are all layers' in a row; ``states`` those each layer starts from, none meaning
+        zeros. The one mask comes with the input, and reaches every layer that a layer below hands it on to.
         """
         outputs: Arrays = tuple(inputs)
         mask, ends = masks[0], []
+        own_dropout = self._dropout(inputs[0].shape, dropout)
         for number, (layer, own) in enumerate(zip(self.layers, self._weights(inputs[0].shape, weights))):
-            given = Given(tuple(states[number]) if states else (), mask, fl)
+            given = Given(tuple(states[number]) if states else (), mask, fl, own_dropout[number])
             outputs, end, mask = layer.run(outputs[0], own, given)
             ends.append(end)
         return outputs, ends
@@ -83,12 +88,13 @@ class Model:
 
     def _weights(self, input_shape: Shape, weights: Sequence[Array]) -> List[Sequence[Array]]:
         """The weights of each layer."""
-        split: List[Sequence[Array]] = []
-        remaining = list(weights)
-        for shapes in self.weight_shapes(input_shape):
-            split.append(remaining[: len(shapes)])
-            remaining = remaining[len(shapes) :]
-        return split
+        return _split(weights, [len(shapes) for shapes in self.weight_shapes(input_shape)])
+
+    def _dropout(self, input_shape: Shape, dropout: Dropout) -> List[Tuple[DropoutMasks, ...]]:
+        """The dropout masks of each layer, whose LSTM cells have two states each."""
+        if not dropout:
+            return [()] * len(self.layers)
+        return _split(tuple(dropout), [len(shapes) // 2 for shapes in self.state_shapes(input_shape)])
 
 
 class EncoderDecoder(Model):
@@ -106,12 +112,14 @@ class EncoderDecoder(Model):
         states: States = (),
         masks: Masks = (None, None),
         fl: Rounding = exact,
+        dropout: Dropout = (),
     ) -> Tuple[Arrays, List[Arrays]]:
         encoder, decoder = self.layers
         first, second = self._weights(inputs[0].shape, weights)
-        encoded = encoder.run(inputs[0], first, Given(tuple(states[0]) if states else (), masks[0], fl))
+        of_first, of_second = self._dropout(inputs[0].shape, dropout)
+        encoded = encoder.run(inputs[0], first, Given(tuple(states[0]) if states else (), masks[0], fl, of_first))
         handed_over = encoded.outputs[len(encoded.outputs) - len(encoded.states) :]
-        decoded = decoder.run(inputs[1], second, Given(handed_over, masks[1], fl))
+        decoded = decoder.run(inputs[1], second, Given(handed_over, masks[1], fl, of_second))
         return decoded.outputs, [encoded.states, decoded.states]
 
 
@@ -131,11 +139,21 @@ class Shared(Model):
         states: States = (),
         masks: Masks = (None, None),
         fl: Rounding = exact,
+        dropout: Dropout = (),
     ) -> Tuple[Arrays, List[Arrays]]:
         (layer,) = self.layers
-        start = tuple(states[0]) if states else ()
-        first, second = (layer.run(x, weights, Given(start, mask, fl)) for x, mask in zip(inputs, masks))
+        start, half = tuple(states[0]) if states else (), len(dropout) // 2
+        halves = (tuple(dropout[:half]), tuple(dropout[half:]))
+        first, second = (
+            layer.run(x, weights, Given(start, mask, fl, own)) for x, mask, own in zip(inputs, masks, halves)
+        )
         return first.outputs + second.outputs, [()]
+
+
+def _split(items: Any, counts: Sequence[int]) -> List[Any]:
+    """Slices of so many items each, one after another."""
+    ends = [sum(counts[: number + 1]) for number in range(len(counts))]
+    return [items[end - count : end] for count, end in zip(counts, ends)]
 
 
 def _first(shapes: Dict[str, Shape]) -> Shape:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 from functools import partial
-from typing import Any, Callable, Dict, Mapping, Sequence, Tuple
+from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple
 
 from conformance.case import Case, map_layers
 from conformance.data import Data
-from reference_impl import LSTM, RNN, Bidirectional, LSTMCell
+from reference_impl import LSTM, RNN, Bidirectional, Estimate, LSTMCell
 from reference_impl.layer import NOTHING, Arrays, Given, Run
 from reference_impl.types import Array
 
@@ -40,13 +40,16 @@ def everywhere(case: Case) -> bool:
 class Fault:
     """A wrong LSTM: what it does, in a sentence, and how a case or its data look to a subject that has it.
 
-    ``where`` are the cases in which it may make a difference; in others it need not be tried.
+    ``where`` are the cases in which it may make a difference; in others it need not be tried. One that does something
+    by chance has ``found``, the data as they look to it when it returns something like these outputs; ``of_data`` has
+    them as they are hardest to tell from the right ones.
     """
 
     sentence: str
     of_case: ChangeOfCase = same_case
     of_data: Callable[[Case, Data], Data] = _same_data
     where: Callable[[Case], bool] = everywhere
+    found: Optional[Callable[[Case, Data, Sequence[Estimate]], Data]] = None
 
 
 def only(where: Callable[[Case], bool], faults: Mapping[str, Fault]) -> Dict[str, Fault]:

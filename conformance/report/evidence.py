@@ -33,7 +33,6 @@ def evidence(judgement: Judgement, script: str = "") -> Dict[str, Any]:
     return {
         "words": words(judgement.case),
         "keras": [*program(judgement.case), *judgement.then],
-        "row": place[0],
         "inputs": _inputs(judgement, place, furthest[0].name if furthest else ""),
         "tensors": [_tensor(comparison) for comparison in furthest],
         "script": script if len(script) <= LONGEST_SCRIPT else "",

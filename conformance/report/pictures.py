@@ -33,6 +33,7 @@ COLDEST, HOTTEST = -2.0, 6.0
 
 STYLE = {
     "svg.fonttype": "none",
+    "svg.hashsalt": "conformance",  # else ids are drawn by chance, and no page is made twice
     "font.family": "sans-serif",
     "font.size": 9.0,
     "axes.spines.top": False,

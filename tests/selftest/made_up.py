@@ -53,7 +53,6 @@ def evidence(text="LSTM"):
     return {
         "words": text,
         "keras": [text],
-        "row": 0,
         "inputs": [{"name": "x", "values": wave, "mask": [step % 3 > 0 for step in range(STEPS)]}],
         "tensors": [{**tensor, "expected": wave, "actual": wave, "ratios": wave}],
         "script": text * 100,

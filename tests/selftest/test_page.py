@@ -42,6 +42,11 @@ def test_three_thousand_cases_with_fifty_failures_stay_under_five_megabytes(page
     assert len(text.encode()) < 5_000_000
 
 
+def test_the_same_results_are_the_same_page(page):
+    lines = header(), case_line("lstm-B1", "diverges", evidence(), message="diverges: m")
+    assert page(*lines) == page(*lines)
+
+
 def test_run_that_was_killed_is_incomplete(page):
     text = page(header(), case_line("lstm-B1"))
     assert "Incomplete: 1 tests were run, 0 failed" in text

@@ -122,6 +122,20 @@ def test_a_backward_layer_of_its_own_is_used_as_it_is(draw):
     same([output[:, :2], output[:, 2:]], [forward(x, weights[:3])[0], backward(x, weights[3:])[0]])
 
 
+def test_a_model_hands_dropout_masks_to_its_cells(draw):
+    lower, upper = LSTM(2, return_sequences=True, return_state=True), LSTM(3)
+    first, second = weights_of(lower, draw), weights_of(upper, draw, 2)
+    x = draw(BATCH, STEPS, FEATURES)
+    of_lower, of_upper = (DropoutMasks(draw(BATCH, 4, size)) for size in (FEATURES, 2))
+    sequence, *states = lower(x, first, dropout=[of_lower])
+    stacked, _ = Model((lower, upper)).run([x], first + second, dropout=[of_lower, of_upper])
+    same(stacked, upper(sequence, second, dropout=[of_upper]))
+    twice, _ = Shared((lower,)).run([x, x], first, dropout=[of_lower, DropoutMasks()])
+    same(twice, [sequence, *states, *lower(x, first)])
+    decoded, _ = EncoderDecoder((lower, lower)).run([x, x], first + first, dropout=[of_lower, of_lower])
+    same(decoded, lower(x, first, initial_state=states, dropout=[of_lower]))
+
+
 def test_dropout_masks_of_a_gate_are_its_own_scaling_of_the_kernels(draw):
     """A mask alike in all rows is the same as kernels whose rows are scaled by it, gate by gate."""
     layer = LSTM(2, return_sequences=True)

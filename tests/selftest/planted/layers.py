@@ -11,8 +11,8 @@ class Call:
         self._call, self._training = call, training
 
     def __call__(self, **other):
-        given = {"sequences": self.x, "initial_state": self.states, "mask": self.mask, **other}
-        return self._call(given.pop("sequences"), training=self._training, **given)
+        given = {"initial_state": self.states, "mask": self.mask, "training": self._training, **other}
+        return self._call(given.pop("sequences", self.x), **given)
 
     def late(self, array):
         return self.ops.concatenate([array[:, :1], array[:, :-1]], axis=1)
@@ -125,6 +125,7 @@ CALLS = {
     "state_not_carried": lambda call: (call.layer.reset_state(), call())[1],
     "state_carried_over": kept_from_call_to_call,
     "carried_before_given": own_states_first,
+    "dropout_at_inference": lambda call: call(training=True),
 }
 
 #: By fault, the arguments that a layer has whatever it is given.
