@@ -124,7 +124,8 @@ def hold(
         if judgement.diagnosis:
             record_property("causes", " ".join(map("+".join, judgement.diagnosis.explanations)))
         fails = judgement.verdict == DIVERGES
-        script = reproduction.reproduction(judgement.case, subject) if fails and judgement.reproducible else ""
+        reproducible = fails and judgement.reproducible
+        script = reproduction.reproduction(judgement.case, subject, judgement.question) if reproducible else ""
         if fails or document:
             request.node.stash[EVIDENCE] = evidence(judgement, script)
         if judgement.verdict == UNSUPPORTED:
@@ -135,7 +136,7 @@ def hold(
         if fails:
             record_property("message", headline(judgement))
             folder = request.config.getoption("--reproductions")
-            file = str(reproduction.write(Path(folder), judgement.case.id, script)) if folder and script else ""
+            file = str(reproduction.write(Path(folder), judgement.name, script)) if folder and script else ""
             rerun = rerun_command(request.node.nodeid, _options(request.config))
             pytest.fail(render(judgement, rerun, file), pytrace=False)
 

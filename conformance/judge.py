@@ -13,7 +13,7 @@ from conformance.compare import Comparison, agree, compared
 from conformance.data import Data, draw
 from conformance.diagnosis import Diagnosis, diagnose
 from conformance.discrimination import untrusted
-from conformance.divergences import Divergence
+from conformance.divergences import GRADIENTS, Divergence
 from conformance.documented import Figures
 from conformance.expected import expected_outputs
 from conformance.faults import applied
@@ -92,8 +92,9 @@ class Judgement:
 
     @property
     def reproducible(self) -> bool:
-        """Whether a program can fail as the case did: a case of its own that raised or returned something wrong."""
-        return self.data is not None and not (self.raised is None and self.returned_right)
+        """Whether a program can fail as the case did, which raised or returned something wrong; none trains."""
+        trains = self.data is None and self.question != GRADIENTS
+        return not trains and not (self.raised is None and self.returned_right)
 
     @property
     def answers(self) -> Tuple[Union[Check, Comparison], ...]:

@@ -10,9 +10,15 @@ import pytest
 from pytest_reportlog.plugin import ReportLogPlugin
 
 from conformance import __version__
+from conformance.covering import frozen_ids
+from conformance.discrimination import cases
+from conformance.judge import DIVERGES
 from conformance.report import html, markdown, results
 from conformance.report.stash import EVIDENCE, SUBJECT
 from conformance.report.terminal import summarize
+
+#: The phase in which xdist lets a test be that did not come to its end.
+CRASHED = "???"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -20,7 +26,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--conformance-report", metavar="FILE", help="write the run as an HTML page")
     group.addoption("--summary-md", metavar="FILE", help="write verdicts, causes and failing tests as Markdown")
     group.addoption("--resume", action="store_true", help="run nothing where --report-log is a complete run already")
-    group.addoption("--reproductions", metavar="FOLDER", help="write a program for each failing case there")
+    group.addoption(
+        "--reproductions",
+        metavar="FOLDER",
+        help="write a program for each failing case there, but for those that train",
+    )
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -93,10 +103,20 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, None]:
         report.evidence = item.stash.get(EVIDENCE, None)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_handlecrashitem(crashitem: str, report: pytest.TestReport, sched: Any) -> None:
+    """A case that takes xdist's worker with it, by a crash or by hanging, is a case that fails."""
+    case_id = crashitem.partition("[")[2][:-1]
+    if case_id in {*(case.id for case in cases(sched.config.getoption("--tier"))), *frozen_ids("gradients")}:
+        message = f"{DIVERGES}: crashed while running"
+        told = {"case": case_id, "verdict": DIVERGES, "ratio": 0.0, "message": message}
+        report.user_properties.extend(told.items())
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     config = terminalreporter.config
     reports = [report for reports in terminalreporter.stats.values() for report in reports]
-    calls = [dict(report.user_properties) for report in reports if getattr(report, "when", None) == "call"]
+    calls = [dict(report.user_properties) for report in reports if getattr(report, "when", None) in ("call", CRASHED)]
     for line in summarize(calls):
         terminalreporter.write_line(line)
     if config.getoption("--summary-md"):

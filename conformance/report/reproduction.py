@@ -12,8 +12,10 @@ import numpy as np
 
 from conformance.case import Case, layers_within
 from conformance.data import Data, draw, state_shapes
+from conformance.divergences import GRADIENTS
 from conformance.expected import expected_outputs
 from conformance.expression import calls, expression, input_expression, names, words
+from conformance.gradients import cotangents, expected_gradients
 from conformance.report.terminal import SETTINGS
 from conformance.subject import ROWS, Subject, input_arrays, jit_argument
 from reference_impl import StackedRNNCells
@@ -58,7 +60,7 @@ def numbers(shape, dtype, text):
     return numpy.array([float.fromhex(number) for number in text.split()]).astype(dtype).reshape(shape)
 
 {model}
-weights = [{weights}]
+{gradients}weights = [{weights}]
 calls = [{calls}]
 expected = [{expected}]  # and how far from it rounding may lead
 for layer in layers:
@@ -78,6 +80,22 @@ for actual, (value, tolerance) in zip(outputs, expected):
     assert (error <= tolerance).all(), f"{{actual}}, expected {{value}}"
 '''
 
+#: What a program has in the place of its model where gradients are asked of it.
+GRADIENTS_OF = """\
+cotangents = [{cotangents}]
+def gradients(inputs):
+    watched = [tensor for tensor in tensorflow.nest.flatten(inputs) if tensor.dtype.is_floating]
+    weights = [weight for layer in layers for weight in layer.weights]
+    with tensorflow.GradientTape() as tape:
+        tape.watch(watched)
+        outputs = tensorflow.nest.flatten(model(inputs))
+    watched += [own if isinstance(own, tensorflow.Variable) else own.value for own in weights]
+    outer = [tensorflow.cast(own, output.dtype) for own, output in zip(cotangents, outputs)]
+    zero = tensorflow.UnconnectedGradients.ZERO
+    found = tape.gradient(outputs, watched, output_gradients=outer, unconnected_gradients=zero)
+    return [tensorflow.convert_to_tensor(own) for own in found]
+"""
+
 RESET = """\
     if number in {resets}:
         for layer in layers:
@@ -85,31 +103,34 @@ RESET = """\
 """
 
 
-def write(folder: Path, case_id: str, program: str) -> Path:
-    """Write the program of a case into a folder, which is made where it is not there; returns the file."""
+def write(folder: Path, name: str, program: str) -> Path:
+    """Write the program of a case of this name into a folder, which is made where it is not there; returns the file."""
     folder.mkdir(parents=True, exist_ok=True)
-    file = folder / f"{case_id[:LONGEST_NAME]}.py"
+    file = folder / f"{name.replace(' ', '-')[:LONGEST_NAME]}.py"
     file.write_text(program, encoding="utf-8")
     return file
 
 
-def reproduction(case: Case, subject: Subject) -> str:
-    """A program that does with Keras what the case does, and fails as it fails."""
-    data = draw(case)
-    resets = [number for number, call in enumerate(case.calls) if call.reset]
-    expected = expected_outputs(subject.promised(case), data).values()
+def reproduction(case: Case, subject: Subject, question: str = "") -> str:
+    """A program that does with Keras what the case does, and fails as it fails; ``question`` may be its gradients."""
+    data, promised, asks = draw(case), subject.promised(case), question == GRADIENTS
+    asked = case.calls[:1] if asks else case.calls
+    resets = [number for number, call in enumerate(asked) if call.reset]
+    expected = expected_gradients(promised, data) if asks else expected_outputs(promised, data)
+    run = RUNS[case.mode].replace("model", "gradients") if asks else RUNS[case.mode]
     return PROGRAM.format(
-        id=case.id,
+        id=f"{question} of {case.id}" if asks else case.id,
         words=textwrap.fill(words(case), 120),
         subject=subject.environment.lines[0],
         settings="".join(f"os.environ.setdefault({name!r}, {os.environ[name]!r})\n" for name in _settings()),
         imports="\n".join(_imports(case, subject.flavour, subject.environment.layer)),
         model=_with_policies("\n".join(_model(case)), subject),
         weights=", ".join(map(_numbers, data.weights)),
-        calls=", ".join(_inputs(case, data, number) for number in range(len(case.calls))),
-        expected=", ".join(f"({_numbers(one.value)}, {_numbers(one.tolerance)})" for one in expected),
+        gradients=GRADIENTS_OF.format(cotangents=", ".join(map(_numbers, cotangents(case)))) if asks else "",
+        calls=", ".join(_inputs(case, data, number) for number in range(len(asked))),
+        expected=", ".join(f"({_numbers(one.value)}, {_numbers(one.tolerance)})" for one in expected.values()),
         reset=RESET.format(resets=resets) if resets else "",
-        run=RUNS[case.mode].format(
+        run=run.format(
             rows=case.batch if case.stateful else ROWS,
             elements="(tuple(inputs),)" if _many(case) else "inputs",
             tensors="tensorflow.nest.map_structure(tensorflow.constant, inputs)",

@@ -34,8 +34,13 @@ def test_failing_run(workers, failing_run, tmp_path):
 def test_a_case_that_takes_the_process_with_it_is_a_failed_case(layer, failing_run, tmp_path):
     printed = failing_run(layer, *CASES, "-n", "1", "--timeout=10", f"--report-log={tmp_path / 'results.jsonl'}")
     assert "crashed while running 'tests/conformance/test_models.py::test_single[single-functional-B3-T20" in printed
+    assert "cause of 1 failing case: unknown, diverges: crashed while running, such as single-functional" in printed
+    assert any(f"cases: {counts}; " in printed for counts in ("1 diverges, 1 conforms", "1 conforms, 1 diverges"))
     found = read(tmp_path / "results.jsonl")
-    assert [case["case"] for case in found.cases] == ["single-functional-B3-T5-D2-U1-sequences_state"]
+    assert {case["case"]: case["verdict"] for case in found.cases} == {
+        "single-functional-B3-T5-D2-U1-sequences_state": "conforms",
+        "single-functional-B3-T20-D5-U8-sequences_state": "diverges",
+    }
     assert [node.partition("[")[2] for node in found.failed] == ["single-functional-B3-T20-D5-U8-sequences_state]"]
     assert found.complete
     assert not found.green

@@ -8,9 +8,14 @@ import pytest
 
 from conformance import space
 from conformance.covering import frozen_ids
+from conformance.divergences import GRADIENTS
+from conformance.gradients import judge_gradients
 from conformance.judge import AGREES, judge
 from conformance.report.reproduction import reproduction, write
 from conformance.subject import Subject
+
+#: Every so manieth case of gradients.
+EVERY = 12
 
 SMOKE = [name for name in frozen_ids("smoke") if "-mirrored-" not in name]
 
@@ -23,13 +28,28 @@ def test_program_passes_where_the_case_conforms(name, subject):
         pytest.skip(subject.unsupported(case) or "this Keras computes in predict only")
     judgement, program = judge(case, subject), reproduction(case, subject)
     assert len(program.splitlines()) < 60
+    assert_fails_as(judgement, program)
+
+
+def assert_fails_as(judgement, program):
     try:
-        exec(compile(program, name, "exec"), {"__name__": "reproduction"})
+        exec(compile(program, judgement.name, "exec"), {"__name__": "reproduction"})
         raised = ""
     except Exception as error:
         raised = type(error).__name__
-    assert bool(raised) == (judgement.verdict not in AGREES), raised
+    assert bool(raised) == (judgement.verdict not in AGREES) == judgement.reproducible, raised
     assert raised in ("", "AssertionError") or type(judgement.raised).__name__ == raised
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, id=name) for name in frozen_ids("gradients")[::EVERY]])
+def test_program_of_gradients_passes_where_they_are_right(name, subject):
+    """Without the register, too."""
+    case = space.case(name)
+    if subject.unsupported(case) or not subject.eager:
+        pytest.skip(subject.unsupported(case) or "this Keras computes in predict only")
+    judgement, program = judge_gradients(case, subject), reproduction(case, subject, GRADIENTS)
+    assert len(program.splitlines()) < 60
+    assert_fails_as(judgement, program)
 
 
 SWAPPED = """
