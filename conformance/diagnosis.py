@@ -14,6 +14,7 @@ from conformance.data import Data, Inputs
 from conformance.expected import expected_outputs, returned
 from conformance.faults import FAULTS, GATE_ORDERS, OF_STEPS, applied
 from conformance.faults.gradients import GRADIENT_FAULTS
+from conformance.faults.second_order import SECOND_ORDER_FAULTS
 from reference_impl import LSTM, Bidirectional, Estimate, Layer, LSTMCell, TimeDistributed
 from reference_impl.rounding import FORMATS
 from reference_impl.types import Array
@@ -64,7 +65,8 @@ class Diagnosis:
 
 def in_words(names: Sequence[str]) -> str:
     """What faults do, in their sentences, and what they are called; a name of another version is left as it is."""
-    known = {name: fault.sentence for faults in (FAULTS, GRADIENT_FAULTS) for name, fault in faults.items()}
+    every = (FAULTS, GRADIENT_FAULTS, SECOND_ORDER_FAULTS)
+    known = {name: fault.sentence for faults in every for name, fault in faults.items()}
     sentences = [known[name] for name in names if name in known]
     return f"{' and '.join(sentences)} ({' and '.join(names)})".lstrip()
 
