@@ -17,8 +17,9 @@ from conformance.case import Case
 from conformance.faults import FAULTS
 from conformance.fixtures import FIXTURES, FixtureError, read_records
 
-#: What else than its outputs is asked of a case.
-GRADIENTS = "gradients"
+#: What else than its outputs is asked of a case, in this order.
+GRADIENTS, SECOND_ORDER = "gradients", "second-order gradients"
+QUESTIONS = ("", GRADIENTS, SECOND_ORDER)
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,9 @@ class Divergence:
     or another"), with ``saying``, a part of its text or several of which it has one, or ``fault``, the named wrong
     LSTM whose numbers the subject returns, or ``wrong``, the question it answers wrongly ("shapes", "values"), or
     ``crashes``: the process dies, so the cases are not run. ``question`` is "gradients" where the outputs are
-    right. With ``onednn`` it concerns subjects that compute with oneDNN ("on") or without ("off"). ``program`` is
-    the smallest program that shows it: it ends in an AssertionError, in the exception it is about, or in the crash.
+    right, "second-order gradients" where the gradients are too. With ``onednn`` it concerns subjects that compute
+    with oneDNN ("on") or without ("off"). ``program`` is the smallest program that shows it: it ends in an
+    AssertionError, in the exception it is about, or in the crash.
     """
 
     id: str
@@ -61,8 +63,8 @@ class Divergence:
             raise ValueError("give `cases` or `tests`")
         if self.fault and self.fault not in FAULTS:
             raise ValueError(f"no fault is called {self.fault!r}")
-        if self.question not in ("", GRADIENTS):
-            raise ValueError(f"question {self.question!r}; known is {GRADIENTS}")
+        if self.question not in QUESTIONS:
+            raise ValueError(f"question {self.question!r}; known are {', '.join(QUESTIONS[1:])}")
         for name, wanted in self.versions.items():
             if name not in ("keras", "tensorflow"):
                 raise ValueError(f"versions of {name!r}; known are keras, tensorflow")
