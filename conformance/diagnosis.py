@@ -15,6 +15,7 @@ from conformance.data import Data, Inputs
 from conformance.expected import expected_outputs, returned
 from conformance.faults import CAUSAL, FAULTS, GATE_ORDERS, applied
 from conformance.faults.gradients import GRADIENT_FAULTS
+from conformance.faults.second_order import SECOND_ORDER_FAULTS
 from conformance.faults.training import TRAINING_FAULTS
 from reference_impl import LSTM, Bidirectional, Estimate, Layer, LSTMCell, Model, TimeDistributed
 from reference_impl.rounding import FORMATS
@@ -66,7 +67,7 @@ class Diagnosis:
 
 def in_words(names: Sequence[str]) -> str:
     """What faults do, in their sentences, and what they are called; a name of another version is left as it is."""
-    catalogues: Sequence[Mapping[str, Any]] = (FAULTS, GRADIENT_FAULTS, TRAINING_FAULTS)
+    catalogues: Sequence[Mapping[str, Any]] = (FAULTS, GRADIENT_FAULTS, SECOND_ORDER_FAULTS, TRAINING_FAULTS)
     known = {name: fault.sentence for faults in catalogues for name, fault in faults.items()}
     sentences = [known[name] for name in names if name in known]
     return f"{' and '.join(sentences)} ({' and '.join(names)})".lstrip()

@@ -18,9 +18,9 @@ from conformance.faults import FAULTS
 from conformance.faults.training import TRAINING_FAULTS
 from conformance.fixtures import FIXTURES, FixtureError, read_records
 
-#: What else than its outputs is asked of a case.
-GRADIENTS, TRAINING = "gradients", "training"
-QUESTIONS = ("", GRADIENTS, TRAINING)
+#: What else than its outputs is asked of a case, in this order.
+GRADIENTS, SECOND_ORDER, TRAINING = "gradients", "second-order gradients", "training"
+QUESTIONS = ("", GRADIENTS, SECOND_ORDER, TRAINING)
 
 
 class HasOptions(Protocol):
@@ -39,9 +39,10 @@ class Divergence:
     or another"), with ``saying``, a part of its text or several of which it has one, or ``fault``, the named wrong
     LSTM whose numbers the subject returns, or ``wrong``, the question it answers wrongly ("shapes", "values"), or
     ``crashes``: the process dies, so the cases are not run. ``question`` is "gradients" where the outputs are
-    right, and "training" where gradients are; its cases are programs and its faults those of training. With
-    ``onednn`` it concerns subjects that compute with oneDNN ("on") or without ("off"). ``program`` is the smallest
-    program that shows it: it ends in an AssertionError, in the exception it is about, or in the crash.
+    right, "second-order gradients" where the gradients are too, and "training" where gradients are: then its cases
+    are programs and its faults those of training. With ``onednn`` it concerns subjects that compute with oneDNN ("on")
+    or without ("off"). ``program`` is the smallest program that shows it: it ends in an AssertionError, in the
+    exception it is about, or in the crash.
     """
 
     id: str

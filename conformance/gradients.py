@@ -7,8 +7,8 @@ from its id as its data are, so that no two elements count alike.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
-from typing import Callable, Dict, List, Sequence
+from dataclasses import dataclass, replace
+from typing import Callable, Dict, List, Mapping, Sequence
 
 import numpy as np
 
@@ -16,16 +16,38 @@ from conformance.case import Case
 from conformance.compare import compared, largest_ratio
 from conformance.data import Data, draw, seed
 from conformance.diagnosis import CLOSER, Diagnosis
-from conformance.divergences import GRADIENTS, Divergence
+from conformance.divergences import GRADIENTS, QUESTIONS, Divergence
 from conformance.expected import prepared
 from conformance.expression import names
 from conformance.faults.gradients import GRADIENT_FAULTS, NO_FAULT, GradientFault
 from conformance.judge import KNOWN, Check, Judgement, judge, on_record_raised
 from conformance.subject import Subject
 from reference_impl import Estimate, estimate
-from reference_impl.gradients import model_gradients
+from reference_impl.gradients import ModelGradients, model_gradients
 from reference_impl.rounding import Rounding, copies_for, round_to
 from reference_impl.types import Array
+
+#: From ``tile``, which puts copies of an array behind it, and the arguments of ``model_gradients``, what is expected.
+Differentiate = Callable[..., ModelGradients]
+
+Register = Sequence[Divergence]
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of a case beside its outputs, and how it is answered.
+
+    ``name`` is what the register calls it. ``ask`` has the subject's answer, ``expected`` the reference's, with a fault
+    or with none. ``faults`` may explain a wrong answer, unless ``earlier`` finds what that follows from wrong already,
+    in a word ``of``.
+    """
+
+    name: str
+    ask: Callable[[Subject, Case, Data], List[Array]]
+    expected: Callable[[Case, Data, GradientFault], Dict[str, Estimate]]
+    faults: Mapping[str, GradientFault]
+    earlier: Callable[[Case, Subject, Register], Judgement]
+    of: str
 
 
 def cotangents(case: Case) -> List[Array]:
@@ -42,13 +64,19 @@ def expected_gradients(case: Case, data: Data, fault: GradientFault = NO_FAULT) 
     Those of weights are (rows, columns); their tolerances are of a row, over all columns and gates. With a fault they
     are those of a subject that has it.
     """
+    return expected_of(case, data, fault, lambda tile, *arguments: model_gradients(*arguments))
+
+
+def expected_of(case: Case, data: Data, fault: GradientFault, differentiate: Differentiate) -> Dict[str, Estimate]:
+    """By name, what ``differentiate`` makes of a case, laid out as ``expected_gradients`` says."""
     outer = cotangents(case)
     weights = [round_to(weight, case.compute_dtype) for weight in data.weights]
     copies = copies_for(case.batch)
 
     def compute(tile: Callable[[Array], Array], fl: Rounding) -> List[Array]:
         x, starts, masks = prepared(case, case.calls[0], data.calls[0], (), tile)
-        right = model_gradients(fault.of_case(case).model, x, weights, starts, masks, tuple(map(tile, outer)), fl)
+        model, d_outputs = fault.of_case(case).model, tuple(map(tile, outer))
+        right = differentiate(tile, model, x, weights, starts, masks, d_outputs, fl)
         found = fault.of_gradients(case, right)
         floating = [own for own, given in zip(found.inputs, data.calls[0].x) if given.dtype.kind == "f"]
         states = next((own for own in found.states if own), ())[: len(data.initial_state)]
@@ -81,23 +109,43 @@ def _told_apart(weights: Sequence[str]) -> List[str]:
     return told
 
 
-def judge_gradients(case: Case, subject: Subject, register: Sequence[Divergence] = ()) -> Judgement:
-    """Hold the gradients of a case to the reference.
+FIRST_ORDER = Question(
+    name=GRADIENTS,
+    ask=lambda subject, case, data: subject.gradients(case, data, cotangents(case)),
+    expected=expected_gradients,
+    faults=GRADIENT_FAULTS,
+    earlier=judge,
+    of="outputs",
+)
 
-    Where the outputs of the case depart as they are on record to, wrong gradients follow from that.
+
+def judge_gradients(case: Case, subject: Subject, register: Register = ()) -> Judgement:
+    """Hold the gradients of a case to the reference."""
+    return judge_answer(FIRST_ORDER, case, subject, register)
+
+
+def diagnose_gradients(case: Case, data: Data, found: Sequence[Array]) -> Diagnosis:
+    """The faults of gradients that return ``found``, which are wrong though the outputs are right."""
+    return diagnose_answer(FIRST_ORDER, case, data, found)
+
+
+def judge_answer(question: Question, case: Case, subject: Subject, register: Register) -> Judgement:
+    """Hold what the subject answers to the reference.
+
+    Where what was asked earlier departs as it is on record to, wrong answers follow from that.
     """
-    unsupported = subject.unsupported(case)
+    unsupported = subject.unsupported(case) or subject.without_tapes
     if unsupported:
         return Judgement(case, subject.environment, unsupported=unsupported)
     data = draw(case)
-    records = [record for record in register if record.covers(case, GRADIENTS)]
-    asked = Judgement(case, subject.environment, question=GRADIENTS)
+    records = [record for record in register if record.covers(case, question.name)]
+    asked = Judgement(case, subject.environment, question=question.name)
     try:
-        found = subject.gradients(case, data, cotangents(case))
+        found = question.ask(subject, case, data)
     except Exception as error:  # whatever Keras raises is what it did with the case
-        record, surprise = on_record_raised([*records, *(own for own in register if own.covers(case))], error)
+        record, surprise = on_record_raised(_on_the_way(question, case, register), error)
         return replace(asked, raised=error, record=record, surprise=surprise)
-    expected = expected_gradients(subject.promised(case), data)
+    expected = question.expected(subject.promised(case), data, NO_FAULT)
     shapes = [one.value.shape for one in expected.values()]
     checks = (Check("shapes", shapes, [array.shape for array in found]),)
     judgement = replace(asked, checks=checks, comparisons=compared(expected, found))
@@ -105,28 +153,35 @@ def judge_gradients(case: Case, subject: Subject, register: Sequence[Divergence]
         wrong = "" if records[0].wrong else f"wrong values, on record is {records[0].signature}"
         surprise = "conforms, against the record" if judgement.agrees else wrong
         return replace(judgement, record=records[0], surprise=surprise)
-    return judgement if judgement.agrees else _explained(judgement, subject, register, data, found)
+    return judgement if judgement.agrees else _explained(question, judgement, subject, register, found)
+
+
+def _on_the_way(question: Question, case: Case, register: Register) -> List[Divergence]:
+    """The records of a case that speak of the question or of an earlier one, the latest first."""
+    asked = QUESTIONS[: QUESTIONS.index(question.name) + 1]
+    return [record for name in reversed(asked) for record in register if record.covers(case, name)]
 
 
 def _explained(
-    judgement: Judgement, subject: Subject, register: Sequence[Divergence], data: Data, found: Sequence[Array]
+    question: Question, judgement: Judgement, subject: Subject, register: Register, found: Sequence[Array]
 ) -> Judgement:
-    """Wrong gradients with what explains them: wrong outputs, on record or not, or a fault of gradients."""
+    """A wrong answer with what explains it: one that was wrong earlier, on record or not, or a fault."""
     case = judgement.case
-    outputs = judge(case, subject, register)
-    if outputs.verdict == KNOWN:
-        return replace(judgement, record=outputs.record)
-    if outputs.diagnosis:
-        told = "; ".join(filter(None, ("the outputs of the case are wrong already", outputs.where)))
-        return replace(judgement, diagnosis=outputs.diagnosis, where=told)
-    return replace(judgement, diagnosis=diagnose_gradients(subject.promised(case), data, found))
+    earlier = question.earlier(case, subject, register)
+    if earlier.verdict == KNOWN:
+        return replace(judgement, record=earlier.record)
+    if earlier.diagnosis:
+        told = "; ".join(filter(None, (f"the {question.of} of the case are wrong already", earlier.where)))
+        return replace(judgement, diagnosis=earlier.diagnosis, where=told)
+    diagnosis = diagnose_answer(question, subject.promised(case), draw(case), found)
+    return replace(judgement, diagnosis=diagnosis)
 
 
-def diagnose_gradients(case: Case, data: Data, found: Sequence[Array]) -> Diagnosis:
-    """The faults of gradients that return ``found``, which are wrong though the outputs are right."""
-    right = list(expected_gradients(case, data).values())
+def diagnose_answer(question: Question, case: Case, data: Data, found: Sequence[Array]) -> Diagnosis:
+    """The faults of a question that return ``found``."""
+    right = list(question.expected(case, data, NO_FAULT).values())
     limit = min(1.0, largest_ratio(right, found) / CLOSER)
-    names = [name for name, fault in GRADIENT_FAULTS.items() if fault.where(case)]
-    wrong = {name: list(expected_gradients(case, data, GRADIENT_FAULTS[name]).values()) for name in names}
+    names = [name for name, fault in question.faults.items() if fault.where(case)]
+    wrong = {name: list(question.expected(case, data, question.faults[name]).values()) for name in names}
     explanations = tuple((name,) for name in names if largest_ratio(wrong[name], found) <= limit)
     return Diagnosis(explanations, len(names))

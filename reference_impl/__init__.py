@@ -2,7 +2,8 @@
 
 Start with ``step`` (the equations), then ``scan`` (time, masks, directions), ``cells``, ``recurrent``, ``wrappers``,
 ``layers`` and ``model``. ``weights`` has the layout of the parameters, ``activations`` the functions, ``rounding`` the
-tolerances. ``derivatives``, ``through_time`` and ``gradients`` go the whole way back. Nothing here knows Keras.
+tolerances. ``derivatives``, ``through_time`` and ``gradients`` go the whole way back, ``tangents`` and ``second_order``
+once more. Nothing here knows Keras.
 """
 
 from reference_impl.cells import LSTMCell, StackedRNNCells

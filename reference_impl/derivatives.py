@@ -4,6 +4,8 @@ A function y = a(x) is given here as what back-propagation makes of it: from x, 
 and ``fl`` it returns ∂L/∂x = d·a'(x) or, where a unit depends on the others, d multiplied with the Jacobian. It uses y
 where TensorFlow's kernels do (``tensorflow/python/ops/nn_grad.py``, ``math_grad.py``), for the sake of its rounding
 errors. At a kink it is what TensorFlow says: 0 for relu at 0, 1/5 for leaky_relu, 1 for elu and for hard_tanh at ±1.
+
+All three may carry tangents (see ``tangents``): the value of such a number is its real part, and decides where it lies.
 """
 
 from __future__ import annotations
@@ -57,7 +59,7 @@ def softplus(x: Array, y: Array, d: Array, fl: Rounding) -> Array:
 
 def softsign(x: Array, y: Array, d: Array, fl: Rounding) -> Array:
     """1 / (1 + |x|)²."""
-    return fl(d / fl(np.square(fl(1.0 + np.abs(x)))))
+    return fl(d / fl(np.square(fl(1.0 + np.where(x.real < 0.0, -x, x)))))
 
 
 def softmax(x: Array, y: Array, d: Array, fl: Rounding) -> Array:
@@ -72,32 +74,32 @@ def log_softmax(x: Array, y: Array, d: Array, fl: Rounding) -> Array:
 
 def sparsemax(x: Array, y: Array, d: Array, fl: Rounding) -> Array:
     """On the support, y > 0, d less its mean there; 0 elsewhere (Martins and Astudillo, 2016)."""
-    support = y > 0.0
+    support = y.real > 0.0
     size = support.sum(axis=-1, keepdims=True)
     mean = fl(fl(np.where(support, d, 0.0).sum(axis=-1, keepdims=True)) / size)
     return np.where(support, fl(d - mean), 0.0)
 
 
 def relu(x: Array, y: Array, d: Array, fl: Rounding) -> Array:
-    return np.where(x > 0.0, d, 0.0)
+    return np.where(x.real > 0.0, d, 0.0)
 
 
 def relu6(x: Array, y: Array, d: Array, fl: Rounding) -> Array:
-    return np.where((x > 0.0) & (x < 6.0), d, 0.0)
+    return np.where((x.real > 0.0) & (x.real < 6.0), d, 0.0)
 
 
 def leaky_relu(x: Array, y: Array, d: Array, fl: Rounding) -> Array:
-    return np.where(x > 0.0, d, fl(0.2 * d))
+    return np.where(x.real > 0.0, d, fl(0.2 * d))
 
 
 def elu(x: Array, y: Array, d: Array, fl: Rounding) -> Array:
     """1, or eˣ = y + 1 where x < 0."""
-    return np.where(x < 0.0, fl(d * fl(y + 1.0)), d)
+    return np.where(x.real < 0.0, fl(d * fl(y + 1.0)), d)
 
 
 def selu(x: Array, y: Array, d: Array, fl: Rounding) -> Array:
     """1.0507, or 1.0507·1.6733·eˣ = y + 1.0507·1.6733 where x < 0."""
-    return fl(d * np.where(x < 0.0, fl(y + SELU_SCALE * SELU_ALPHA), SELU_SCALE))
+    return fl(d * np.where(x.real < 0.0, fl(y + SELU_SCALE * SELU_ALPHA), SELU_SCALE))
 
 
 def silu(x: Array, y: Array, d: Array, fl: Rounding) -> Array:

@@ -15,7 +15,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tu
 
 import numpy as np
 
-from reference_impl import activations, derivatives
+from reference_impl import derivatives, tangents
 from reference_impl.cells import Cell, StackedRNNCells
 from reference_impl.layer import Arrays, Given, Layer, Run
 from reference_impl.layers import Dense, Embedding, Masking
@@ -82,7 +82,7 @@ def _dense(layer: Dense, x: Array, weights: Sequence[Array], given: Given) -> Di
     """From y = act(z), d_z = act'(z) ∘ d_y; from z = x·W + b, d_x = d_z·Wᵀ."""
     fl, derivative = given.fl, derivatives.get(layer.activation)
     (z,), _, mask = replace(layer, activation=None).run(x, weights, given)
-    y = activations.get(layer.activation)(z, fl)
+    y = tangents.activation(layer.activation)(z, fl)
 
     def pullback(d_outputs: Arrays) -> Gradients:
         d_z = derivative(z, y, d_outputs[0], fl)
@@ -95,7 +95,7 @@ def _dense(layer: Dense, x: Array, weights: Sequence[Array], given: Given) -> Di
 @differentiate.register(Masking)
 def _masking(layer: Masking, x: Array, weights: Sequence[Array], given: Given) -> Differentiated:
     """Where a step is masked, 0."""
-    counts = (x != layer.mask_value).any(axis=-1, keepdims=True)
+    counts = (x.real != layer.mask_value).any(axis=-1, keepdims=True)
     return layer.run(x, weights, given), lambda d_outputs: Gradients(np.where(counts, d_outputs[0], 0.0))
 
 
@@ -143,7 +143,7 @@ def _rnn(layer: RNN, x: Array, weights: Sequence[Array], given: Given) -> Differ
     def pullback(d_outputs: Arrays) -> Gradients:
         d_output, *d_ends = d_outputs
         if not layer.return_sequences:
-            d_output, d_last = np.zeros((*x.shape[:2], stack.output_size)), d_output
+            d_output, d_last = np.zeros((*x.shape[:2], stack.output_size), d_output.dtype), d_output
             d_output[:, -1] = d_last
         d_states = tuple(d_ends) or tuple(np.zeros_like(state) for state in run.states)
         zero = layer.zero_output_for_mask and layer.return_sequences

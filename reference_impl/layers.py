@@ -48,7 +48,7 @@ class Masking(Layer):
 
     def run(self, x: Array, weights: Sequence[Array], given: Given = NOTHING) -> Run:
         """The one array returned is x with zeros in its masked steps."""
-        counts = (x != self.mask_value).any(axis=-1)
+        counts = (x.real != self.mask_value).any(axis=-1)  # whether it moves (see ``tangents``) or not
         return Run((np.where(counts[..., np.newaxis], x, 0.0),), mask=counts)
 
 

@@ -11,8 +11,9 @@ from typing import Any, Callable, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from reference_impl import activations, derivatives
+from reference_impl import derivatives, tangents
 from reference_impl.cells import LSTMCell
+from reference_impl.derivatives import Derivative
 from reference_impl.layer import NOTHING, Arrays, Given
 from reference_impl.rounding import Rounding
 from reference_impl.step import NO_DROPOUT, DropoutMasks, lstm_values
@@ -73,9 +74,17 @@ def differentiate_step(cell: LSTMCell, x: Array, weights: Sequence[Array], given
     """
     if type(cell).step is not LSTMCell.step:
         raise TypeError(f"the derivative of {type(cell).__name__} is not known")
+    slopes = derivatives.get(cell.activation), derivatives.get(cell.recurrent_activation)
+    return differentiate_with(slopes, cell, x, weights, given)
+
+
+def differentiate_with(
+    slopes: Tuple[Derivative, Derivative], cell: LSTMCell, x: Array, weights: Sequence[Array], given: Given
+) -> Step:
+    """``differentiate_step`` with these for the derivatives of the cell's activation and of its gates'."""
     fl, (h, c), (dropout,) = given.fl, given.states, given.dropout or (NO_DROPOUT,)
-    act, gate = activations.get(cell.activation), activations.get(cell.recurrent_activation)
-    act_back, gate_back = derivatives.get(cell.activation), derivatives.get(cell.recurrent_activation)
+    act, gate = tangents.activation(cell.activation), tangents.activation(cell.recurrent_activation)
+    act_back, gate_back = slopes
     v = lstm_values(x, h, c, weights, act, gate, fl, dropout)
     i, f, o = v.gates[:, 0], v.gates[:, 1], v.gates[:, 2]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from conformance.subject.build import (
     shapes,
     symbolic_inputs,
 )
-from conformance.subject.gradients import gradients
+from conformance.subject.gradients import gradients, hessian_product
 from conformance.subject.modes import MODES, ROWS, building, jit_argument
 from conformance.subject.summary import read_summary
 from conformance.subject.witness import training_witness
@@ -129,6 +129,14 @@ class Subject:
             return False
         return True
 
+    @property
+    def without_tapes(self) -> str:
+        """Why this version cannot be asked for gradients, or an empty string."""
+        known = f"{self.flavour} {self.version}"
+        if not self.eager:
+            return f"{known} computes in predict only"
+        return "" if self.tensorflow else f"{known} computes without TensorFlow, whose tapes are asked for gradients"
+
     def build(self, case: Case) -> Built:
         """The model of a case, with weights as Keras initializes them."""
         self._built += 1
@@ -211,11 +219,22 @@ class Subject:
 
         They are with respect to x (where it is no token or integer), the initial states and the weights, in this order.
         """
+        return self._differentiate(gradients, case, data, cotangents)
+
+    def hessian_product(
+        self, case: Case, data: Data, cotangents: Sequence[Array], direction: Sequence[Array]
+    ) -> List[Array]:
+        """The Hessian of Σ ⟨cotangent, output⟩ times a direction, both laid out as ``gradients`` are."""
+        return self._differentiate(hessian_product, case, data, cotangents, direction)
+
+    def _differentiate(
+        self, how: Callable[..., List[Any]], case: Case, data: Data, *arrays: Sequence[Array]
+    ) -> List[Array]:
         built = self.build(case)
         set_weights(built.layers, data.weights)
         given = self.tensors(input_arrays(case, data.calls[0]).arrange())
-        outer = [self.tensors(array) for array in cotangents]
-        return [self.to_numpy(one) for one in gradients(self.tensorflow, built, case.mode, given, outer)]
+        tensors = [[self.tensors(array) for array in own] for own in arrays]
+        return [self.to_numpy(one) for one in how(self.tensorflow, built, case.mode, given, *tensors)]
 
     def train(self, case: Case, program: Training, data: Data, y: Array) -> Trained:
         """Compile and fit the model of a case as the program says, from the weights of ``data`` on ``data.x`` and y."""

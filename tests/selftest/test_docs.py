@@ -8,8 +8,10 @@ import pytest
 from conformance.covering import frozen_ids
 from conformance.faults import FAULTS
 from conformance.faults.gradients import GRADIENT_FAULTS
+from conformance.faults.second_order import SECOND_ORDER_FAULTS
 from conformance.faults.training import TRAINING_FAULTS
 from conformance.programs import PROGRAMS
+from conformance.second_order import cases
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -20,6 +22,8 @@ NUMBERS = [
     ("docs/reading-a-report.md", r"computing: (\d+) wrong LSTMs", len(FAULTS)),
     ("docs/gradients.md", r"The (\d+) cases have", len(frozen_ids("gradients"))),
     ("docs/gradients.md", r"(\d+) faults \(", len(GRADIENT_FAULTS)),
+    ("docs/gradients.md", r"(\d+) small cases", len(cases())),
+    ("docs/gradients.md", r"(\d+) faults of second order", len(SECOND_ORDER_FAULTS)),
     ("docs/gradients.md", r"runs (\d+) small programs", len(PROGRAMS)),
     ("docs/gradients.md", r"(\d+) faults of training", len(TRAINING_FAULTS)),
 ]

@@ -1,4 +1,7 @@
-"""The gradients against PyTorch's automatic differentiation, in float64: its LSTM, and an LSTM written out in it."""
+"""The gradients, and those of second order, against PyTorch's automatic differentiation, in float64.
+
+They are those of its LSTM, and of an LSTM written out in it.
+"""
 
 import numpy as np
 import pytest
@@ -17,7 +20,9 @@ from reference_impl import (
     Shared,
     StackedRNNCells,
 )
-from reference_impl.gradients import backward, model_gradients
+from reference_impl.gradients import ModelGradients, backward, model_gradients
+from reference_impl.second_order import hessian_product
+from reference_impl.tangents import WITHOUT_TANGENT
 
 torch = pytest.importorskip("torch", reason="torch is needed by nothing else")
 
@@ -213,3 +218,77 @@ def test_shared():
     tensors = leaves([one, other, h0, c0, *arrays])
     outputs = [sequence(x, *tensors[2:4], tensors[4:])[0][:, -1] for x in tensors[:2]]
     hold([*ours.inputs, *ours.states[0], *summed(ours.weights)], gradients(outputs, d_outputs, tensors))
+
+
+def products(outputs, d_outputs, tensors, direction):
+    """The derivatives of ⟨direction, gradients⟩: the Hessian times the direction, back through the way back."""
+    total = sum((output * torch.tensor(d)).sum() for output, d in zip(outputs, d_outputs))
+    first = torch.autograd.grad(total, tensors, create_graph=True)
+    along = sum((gradient * torch.tensor(d)).sum() for gradient, d in zip(first, direction))
+    return [own.numpy() for own in torch.autograd.grad(along, tensors)]
+
+
+def hold_products(model, x, states, weights, d_outputs, mask, outputs_of):
+    """The product of ours with that of what ``outputs_of`` makes of tensors of x, the states and the weights."""
+    random = np.random.RandomState(6)
+    direction = uniform(random, *(array.shape for array in (x, *states, *weights)))
+    moves, starts, others = direction[0], tuple(direction[1 : 1 + len(states)]), tuple(direction[1 + len(states) :])
+    along = ModelGradients((moves,), others, (starts,))
+    ours = hessian_product(along, model, [x], weights, [tuple(states)], (mask,), tuple(d_outputs))
+    tensors = leaves([x, *states, *weights])
+    expected = products(outputs_of(*tensors), d_outputs, tensors, direction)
+    hold([*ours.inputs, *ours.states[0], *summed(ours.weights)], expected)
+
+
+@pytest.mark.parametrize("argument", ["activation", "recurrent_activation"])
+@pytest.mark.parametrize("name", sorted(set(ACTIVATIONS) - {function.__name__ for function in WITHOUT_TANGENT}))
+def test_second_order_of_a_masked_lstm(name, argument):
+    random = np.random.RandomState(1)
+    x, *weights = uniform(random, (3, 4, 2), *lstm_shapes(2, 3))
+    states, d_outputs = uniform(random, (3, 3), (3, 3)), uniform(random, (3, 4, 3), (3, 3), (3, 3))
+    layer = LSTM(3, **{argument: name}, return_sequences=True, return_state=True, go_backwards=True)
+    act, gate = (ACTIVATIONS[own] for own in (layer.activation, layer.recurrent_activation))
+
+    def outputs_of(read, h, c, *own):
+        return sequence(read, h, c, own, act, gate, mask=HALF, backwards=True)
+
+    hold_products(Model((layer,)), x, states, weights, d_outputs, HALF, outputs_of)
+
+
+@pytest.mark.parametrize("trial", TRIALS)
+@pytest.mark.parametrize("mode", ["concat", "sum", "mul", "ave"])
+def test_second_order_of_both_directions(mode, trial):
+    random = np.random.RandomState(trial)
+    batch, steps, features, units = (int(size) for size in random.randint(1, 6, size=4))
+    x, *weights = uniform(random, (batch, steps, features), *lstm_shapes(features, units) * 2)
+    states = uniform(random, *[(batch, units)] * 4)
+    d_outputs = uniform(random, (batch, steps, 2 * units if mode == "concat" else units))
+    merge = {
+        "concat": lambda one, other: torch.cat([one, other], dim=-1),
+        "sum": lambda one, other: one + other,
+        "mul": lambda one, other: one * other,
+        "ave": lambda one, other: (one + other) / 2,
+    }[mode]
+
+    def outputs_of(read, *others):
+        starts, own = others[:4], others[4:]
+        forward, *_ = sequence(read, *starts[:2], own[:3])
+        backward, *_ = sequence(read, *starts[2:], own[3:], backwards=True)
+        return [merge(forward, backward.flip(1))]
+
+    layer = Bidirectional(LSTM(units, return_sequences=True), mode)
+    hold_products(Model((layer,)), x, states, weights, d_outputs, None, outputs_of)
+
+
+def test_second_order_of_a_stack_of_cells():
+    random = np.random.RandomState(2)
+    x, *weights = uniform(random, (3, 4, 2), *lstm_shapes(2, 3), *lstm_shapes(3, 2, use_bias=False))
+    states, d_outputs = uniform(random, (3, 3), (3, 3), (3, 2), (3, 2)), uniform(random, (3, 2))
+
+    def outputs_of(read, h1, c1, h2, c2, *own):
+        below, *_ = sequence(read, h1, c1, own[:3])
+        above, *_ = sequence(below, h2, c2, own[3:])
+        return [above[:, -1]]
+
+    layer = RNN(StackedRNNCells((LSTMCell(3), LSTMCell(2, use_bias=False))))
+    hold_products(Model((layer,)), x, states, weights, d_outputs, None, outputs_of)
