@@ -85,15 +85,14 @@ GRADIENTS_OF = """\
 cotangents = [{cotangents}]
 def gradients(inputs):
     watched = [tensor for tensor in tensorflow.nest.flatten(inputs) if tensor.dtype.is_floating]
-    weights = [weight for layer in layers for weight in layer.weights]
     with tensorflow.GradientTape() as tape:
         tape.watch(watched)
         outputs = tensorflow.nest.flatten(model(inputs))
-    watched += [own if isinstance(own, tensorflow.Variable) else own.value for own in weights]
+    variables = (own for layer in layers for own in layer.weights)
+    watched += [own if isinstance(own, tensorflow.Variable) else own.value for own in variables]
     outer = [tensorflow.cast(own, output.dtype) for own, output in zip(cotangents, outputs)]
-    zero = tensorflow.UnconnectedGradients.ZERO
-    found = tape.gradient(outputs, watched, output_gradients=outer, unconnected_gradients=zero)
-    return [tensorflow.convert_to_tensor(own) for own in found]
+    found = tape.gradient(outputs, watched, outer, unconnected_gradients="zero")
+    return list(map(tensorflow.convert_to_tensor, found))
 """
 
 RESET = """\
@@ -120,7 +119,7 @@ def reproduction(case: Case, subject: Subject, question: str = "") -> str:
     run = RUNS[case.mode].replace("model", "gradients") if asks else RUNS[case.mode]
     return PROGRAM.format(
         id=f"{question} of {case.id}" if asks else case.id,
-        words=textwrap.fill(words(case), 120),
+        words=textwrap.fill(words(case), 200),
         subject=subject.environment.lines[0],
         settings="".join(f"os.environ.setdefault({name!r}, {os.environ[name]!r})\n" for name in _settings()),
         imports="\n".join(_imports(case, subject.flavour, subject.environment.layer)),
