@@ -23,7 +23,7 @@ from reference_impl.training import Compiled, Samples
 from reference_impl.types import Array
 
 #: Perturbed runs from which the spread of a run is known.
-RUNS = 16
+RUNS = 12
 
 
 def _wide(array: Array) -> Array:
