@@ -38,3 +38,19 @@ def test_logits_have_the_gradient_of_the_loss_whatever_targets_sum_to(subject):
     assert np.isclose(float(cost), 2.0 * np.log(2.0))
     gradient = subject.to_numpy(tape.gradient(cost, z))
     assert np.allclose(gradient, 0.0), f"the gradient is {gradient}, not p·Σy - y"
+
+
+def test_two_ways_to_clip_are_refused(subject):
+    """Which of them is meant cannot be told."""
+    try:
+        subject.keras.optimizers.SGD(clipvalue=0.1, clipnorm=0.1)
+    except ValueError:
+        return
+    pytest.fail("both were taken")
+
+
+def test_l1_l2_without_numbers_is_l1_and_l2(subject):
+    """Of ``kernel_regularizer="l1_l2"``, as of "l1" and "l2", each part is 0.01 by default."""
+    regularizers = subject.keras.regularizers
+    penalty = float(regularizers.get("l1_l2")(subject.tensors(np.full((1, 1), 2.0, "float32"))))
+    assert np.isclose(penalty, 0.01 * 2.0 + 0.01 * 4.0), f"the penalty of 2 is {penalty:.4g}"
