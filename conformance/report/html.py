@@ -70,13 +70,14 @@ class Row:
         ratio = self.test.properties.get("ratio")
         return "" if ratio is None or self.verdict == UNSUPPORTED else f"{float(ratio):.2g}"
 
-    @property
-    def pictures(self) -> List[Any]:
+    def pictures(self, part: str) -> List[Any]:
+        """What is drawn of the test in a part of the page, in which it has a place of its own."""
         from markupsafe import Markup  # noqa: PLC0415 (comes with Jinja2, which need not be there)
 
         from conformance.report.pictures import pictures  # noqa: PLC0415 (needs Matplotlib)
 
-        drawn = pictures(self.test.evidence) if self.drawn else ()
+        name = f"{part}-{hashlib.sha256(self.test.node.encode()).hexdigest()[:8]}"
+        drawn = pictures(self.test.evidence, name) if self.drawn else ()
         return [picture._replace(svg=Markup(picture.svg)) for picture in drawn]
 
 

@@ -6,7 +6,6 @@ light and in dark; expected and actual differ in style too, not in colour alone.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import re
 from html import escape
@@ -53,17 +52,17 @@ class Picture(NamedTuple):
     svg: str
 
 
-def pictures(evidence: Mapping[str, Any]) -> Iterator[Picture]:
-    """The pictures of a case."""
-    for given in evidence["inputs"]:
-        yield _input(given)
-    for tensor in evidence["tensors"]:
-        yield _values(tensor)
+def pictures(evidence: Mapping[str, Any], name: str) -> Iterator[Picture]:
+    """The pictures of a case; the ids of their elements begin with a name that no other case of the page has."""
+    for number, given in enumerate(evidence["inputs"]):
+        yield _input(given, f"{name}-x{number}")
+    for number, tensor in enumerate(evidence["tensors"]):
+        yield _values(tensor, f"{name}-y{number}")
         if tensor["over_time"] and tensor["ratio"] > 1.0:
-            yield _ratios(tensor)
+            yield _ratios(tensor, f"{name}-r{number}")
 
 
-def _input(given: Mapping[str, Any]) -> Picture:
+def _input(given: Mapping[str, Any], name: str) -> Picture:
     """An input, a line for each feature, with its masked steps hatched."""
     values, mask = _array(given["values"]), given["mask"]
     with mpl.rc_context(STYLE):
@@ -77,10 +76,10 @@ def _input(given: Mapping[str, Any]) -> Picture:
         masked = f", {len(mask) - sum(mask)} of {len(mask)} steps masked" if mask else ""
         if 1 < values.shape[1] <= FEATURES_NAMED:
             _legend(figure, columns=3)
-        return _svg(figure, f"Input {given['name']}: {values.shape[1]} features over {len(values)} steps{masked}")
+        return _svg(figure, f"Input {given['name']}: {values.shape[1]} features over {len(values)} steps{masked}", name)
 
 
-def _values(tensor: Mapping[str, Any]) -> Picture:
+def _values(tensor: Mapping[str, Any], name: str) -> Picture:
     """Expected and actual values: over time, a small plot for each of some units, or else unit by unit."""
     expected, actual, units = _array(tensor["expected"]), _array(tensor["actual"]), tensor["units"]
     with mpl.rc_context(STYLE):
@@ -97,7 +96,7 @@ def _values(tensor: Mapping[str, Any]) -> Picture:
                 _two_lines(axes, expected[:, number], actual[:, number], line=True)
                 _over_time(axes, len(expected))
         _legend(figure, columns=2)
-        return _svg(figure, f"{tensor['name']}: expected and actual values{tensor['where']}")
+        return _svg(figure, f"{tensor['name']}: expected and actual values{tensor['where']}", name)
 
 
 def _two_lines(axes: Any, expected: Array, actual: Array, line: bool) -> None:
@@ -117,7 +116,7 @@ def _legend(figure: Any, columns: int) -> None:
     figure.legend(handles, labels, frameon=False, fontsize=8, ncols=columns, loc="outside lower center")
 
 
-def _ratios(tensor: Mapping[str, Any]) -> Picture:
+def _ratios(tensor: Mapping[str, Any], name: str) -> Picture:
     """A heatmap of error / tolerance, time from left to right and units from top to bottom."""
     ratios, units = _array(tensor["ratios"]), tensor["units"]
     with mpl.rc_context(STYLE), np.errstate(divide="ignore"):
@@ -131,7 +130,9 @@ def _ratios(tensor: Mapping[str, Any]) -> Picture:
         bar.ax.set_yticklabels(["≤ 0.01", "1", "1000", "≥ 10⁶"])
         bar.outline.set_visible(False)
         return _svg(
-            figure, f"{tensor['name']}: error / tolerance by unit and time step{tensor['where']}; above 1 is wrong"
+            figure,
+            f"{tensor['name']}: error / tolerance by unit and time step{tensor['where']}; above 1 is wrong",
+            name,
         )
 
 
@@ -159,18 +160,17 @@ def _over_time(axes: Any, steps: int) -> None:
     axes.xaxis.get_major_locator().set_params(integer=True)
 
 
-def _svg(figure: Any, caption: str) -> Picture:
+def _svg(figure: Any, caption: str, name: str) -> Picture:
     """A figure as an element of a page, with its caption for those who do not see it."""
     text = io.StringIO()
     figure.savefig(text, format="svg", transparent=True, metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
     svg = text.getvalue()
     svg = _short(svg[svg.index("<svg") :]).replace(INK, "currentColor")
-    own = hashlib.sha256(svg.encode()).hexdigest()[:8]  # ids of all pictures of a page must differ
-    svg = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>p{own}-", svg)
+    svg = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", svg)
     size = re.search(r'width="([\d.]+)pt" height="([\d.]+)pt"', svg)
     assert size
-    svg = svg.replace(size[0], f'role="img" aria-labelledby="p{own}-title"', 1)
-    return Picture(caption, svg.replace(">", f'><title id="p{own}-title">{escape(caption)}</title>', 1))
+    svg = svg.replace(size[0], f'role="img" aria-labelledby="{name}-title"', 1)
+    return Picture(caption, svg.replace(">", f'><title id="{name}-title">{escape(caption)}</title>', 1))
 
 
 def _short(svg: str) -> str:
