@@ -169,8 +169,9 @@ def map_layers(described: Described, change: Callable[[Any], Any]) -> Described:
         return tuple(map_layers(item, change) for item in described)  # type: ignore[return-value]
     if not isinstance(described, (Layer, Model)):
         return described
-    parts = {name: part for name, part in vars(described).items() if isinstance(part, (Layer, tuple))}
-    changed = replace(described, **{name: map_layers(part, change) for name, part in parts.items()})  # type: ignore[type-var]
+    arguments = {field.name: getattr(described, field.name) for field in fields(described)}  # type: ignore[arg-type]
+    parts = {name: map_layers(own, change) for name, own in arguments.items() if isinstance(own, (Layer, tuple))}
+    changed = replace(described, **parts) if parts else described  # type: ignore[type-var]
     return change(changed) if isinstance(described, Layer) else changed
 
 

@@ -30,7 +30,8 @@ LONG = 100
 #: How many of the nearest are looked at closer; in half precision many lie near.
 MOST = 12
 
-#: Pairs of faults are tried as long as they take no more steps of cells than this, which is about half a second.
+#: Pairs of faults are tried as long as they take no more steps of cells than this, which is less than half a second.
+#: What else a call does with a cell takes as long as a step; that is saved where the first step tells beforehand.
 STEPS_FOR_PAIRS = 8_000
 
 #: How many times closer to a fault's numbers than to the right ones an observation is that has the fault. In half
@@ -93,7 +94,7 @@ def _diagnosed(search: Search) -> Diagnosis:
     explanations = search.explanations(told)
     if explanations:
         return Diagnosis(explanations, len(names))
-    pairs = _pairs([name for (name,) in told], search.case)
+    pairs = search.pairs([name for (name,) in told])
     near = {names: search.numbers(names) for names in pairs if search.begins_as(names)}
     return Diagnosis(search.explanations(near), len(names) + len(pairs))
 
@@ -142,6 +143,14 @@ class Search:
         beginning = self.beginning if CAUSAL.issuperset(names) else None
         return beginning is None or beginning._distance(beginning.numbers(names)) <= NEAR
 
+    def pairs(self, names: Sequence[str]) -> List[Names]:
+        """Pairs of these faults that leave nothing to chance; two orders of gates are a third one."""
+        certain = [name for name in names if not FAULTS[name].found]
+        pairs: List[Names] = [pair for pair in combinations(certain, 2) if not GATE_ORDERS.keys() >= set(pair)]
+        steps = sum(call.steps + (not self.beginning) for call in self.case.calls)
+        cells = sum(map(_cells, self.case.model.layers)) * self.case.model.inputs
+        return pairs if len(pairs) * steps * cells <= STEPS_FOR_PAIRS else []
+
     def numbers(self, names: Names) -> List[Array]:
         """What the reference with these faults returns, exactly."""
         return returned(*self._having(names))
@@ -170,21 +179,17 @@ class Search:
             return np.inf
         unit_roundoff = FORMATS[self.case.compute_dtype].unit_roundoff
         distance = 0.0
-        for one, own, actual in zip(self.right, numbers, self.outputs):
-            error = _largest(np.abs(actual - own))
+        for tolerance, own, actual in zip(self._tolerances, numbers, self.outputs):
+            error = _largest(actual - own)
             if error:
-                distance = max(distance, error / max(_largest(one.tolerance), unit_roundoff * _largest(own)))
+                distance = max(distance, error / max(tolerance, unit_roundoff * _largest(own)))
             if distance > NEAR:
                 break
         return distance
 
-
-def _pairs(names: Sequence[str], case: Case) -> List[Names]:
-    """Pairs of faults that make a difference and leave nothing to chance; two orders of gates are a third one."""
-    certain = [name for name in names if not FAULTS[name].found]
-    pairs: List[Names] = [pair for pair in combinations(certain, 2) if not GATE_ORDERS.keys() >= set(pair)]
-    steps = sum(call.steps for call in case.calls) * sum(map(_cells, case.model.layers)) * case.model.inputs
-    return pairs if len(pairs) * steps <= STEPS_FOR_PAIRS else []
+    @cached_property
+    def _tolerances(self) -> List[float]:
+        return [_largest(one.tolerance) for one in self.right]
 
 
 def _cells(layer: Layer) -> int:

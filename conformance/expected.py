@@ -66,9 +66,9 @@ def _starts(case: Case, call: Call, given: Arrays, ends: States) -> List[Arrays]
     for number, layer in enumerate(layers):
         if layer.stateful and ends and not call.reset:
             starts[number] = tuple(ends[number])
-    shapes = case.model.state_shapes(case.input_shape)
-    first = next((number for number, own in enumerate(shapes) if own), 0)
-    starts[first] = given or starts[first]
+    if given:
+        shapes = case.model.state_shapes(case.input_shape)
+        starts[next(number for number, own in enumerate(shapes) if own)] = given
     return starts
 
 

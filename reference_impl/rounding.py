@@ -43,6 +43,8 @@ FORMATS: Dict[str, Format] = {
 
 def round_to(array: Array, dtype: str) -> Array:
     """The nearest values of a format, as float64."""
+    if array.dtype == dtype:
+        return array.astype(np.float64)
     if dtype != "bfloat16":
         with np.errstate(over="ignore"):
             return array.astype(dtype).astype(np.float64)

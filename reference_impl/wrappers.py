@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Callable, Dict, Optional, Sequence, Tuple, Union
 
 import numpy as np
@@ -40,7 +41,7 @@ class Bidirectional(Layer):
         """As its halves are."""
         return self.layer.stateful
 
-    @property
+    @cached_property
     def halves(self) -> Tuple[Union[LSTM, RNN], Union[LSTM, RNN]]:
         """The forward and the backward layer."""
         backward = self.backward_layer or replace(self.layer, go_backwards=not self.layer.go_backwards)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple
 
 from conformance.case import Case, map_layers
@@ -93,7 +93,7 @@ class FaultyBidirectional(Bidirectional):
     around: Tuple[AroundRun, ...] = ()
     change: Tuple[Callable[[Halves], Halves], ...] = ()
 
-    @property
+    @cached_property
     def halves(self) -> Halves:
         first, second = (half.rnn if isinstance(half, LSTM) else half for half in super().halves)
         for change in self.change:
