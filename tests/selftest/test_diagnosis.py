@@ -93,8 +93,8 @@ def test_where_the_right_outputs_are_exact_a_fault_is_found_too():
 
 
 def test_a_pair_of_faults_is_named_where_no_single_one_fits():
-    case = space.case("lstm-B3-T4-D2-gaps-initial_state-functional-call-mask_argument-U3-state")
-    pair = ("gates_ifoc", "h_c_exchanged_given")
+    case = space.case("lstm-B3-T4-D2-gaps-functional-call-mask_argument-U3-state")
+    pair = ("gates_ifoc", "mask_late")
     assert pair in named(case, *pair)
 
 
