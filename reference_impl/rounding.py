@@ -43,7 +43,7 @@ FORMATS: Dict[str, Format] = {
 
 def round_to(array: Array, dtype: str) -> Array:
     """The nearest values of a format, as float64."""
-    if array.dtype == dtype:
+    if array.dtype.name == dtype:  # NumPy knows no bfloat16
         return array.astype(np.float64)
     if dtype != "bfloat16":
         with np.errstate(over="ignore"):
