@@ -13,7 +13,7 @@ from conformance.case import SEQUENCES, Case, layers_within
 from conformance.compare import largest_ratio
 from conformance.data import Data, Inputs
 from conformance.expected import expected_outputs, returned
-from conformance.faults import CAUSAL, FAULTS, GATE_ORDERS, applied
+from conformance.faults import ARITHMETIC, CAUSAL, FAULTS, GATE_ORDERS, applied
 from conformance.faults.gradients import GRADIENT_FAULTS
 from conformance.faults.second_order import SECOND_ORDER_FAULTS
 from conformance.faults.training import TRAINING_FAULTS
@@ -28,11 +28,11 @@ NEAR = 1000.0
 LONG = 100
 
 #: How many of the nearest are looked at closer; in half precision many lie near.
-MOST = 12
+MOST = 8
 
 #: Pairs of faults are tried as long as they take no more steps of cells than this, which is less than half a second.
 #: What else a call does with a cell takes as long as a step; that is saved where the first step tells beforehand.
-STEPS_FOR_PAIRS = 8_000
+STEPS_FOR_PAIRS = 5_500
 
 #: How many times closer to a fault's numbers than to the right ones an observation is that has the fault. In half
 #: precision, where a fault may make a difference of two tolerances, mere rounding would be named else.
@@ -144,8 +144,11 @@ class Search:
         return beginning is None or beginning._distance(beginning.numbers(names)) <= NEAR
 
     def pairs(self, names: Sequence[str]) -> List[Names]:
-        """Pairs of these faults that leave nothing to chance; two orders of gates are a third one."""
-        certain = [name for name in names if not FAULTS[name].found]
+        """Pairs of these faults that leave nothing to chance; two orders of gates are a third one.
+
+        Arithmetic of too few bits is told alone: next to another fault it is that fault which is to be repaired first.
+        """
+        certain = [name for name in names if not FAULTS[name].found and name not in ARITHMETIC]
         pairs: List[Names] = [pair for pair in combinations(certain, 2) if not GATE_ORDERS.keys() >= set(pair)]
         steps = sum(call.steps + (not self.beginning) for call in self.case.calls)
         cells = sum(map(_cells, self.case.model.layers)) * self.case.model.inputs
