@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -39,10 +39,13 @@ class Samples(NamedTuple):
 
 
 class Objective(NamedTuple):
-    """What a batch asks for: the loss with all that is added to it, its gradients, and the states layers end in."""
+    """What a batch asks for: the loss with all that is added to it, and the states layers end in.
+
+    ``pullback`` takes the gradients of that loss, (1, *shape) for each weight.
+    """
 
     loss: float
-    gradients: List[Array]
+    pullback: Callable[[], List[Array]]
     states: List[Arrays]
 
 
@@ -86,7 +89,7 @@ class Compiled:
                 counted, weighed = counted + self.count(batch), weighed + self.count(batch) * objective.loss
                 fitted.losses.append(objective.loss)
                 fitted.means.append(weighed / counted)
-                trained, slots = self.step(trained, objective.gradients, slots, len(fitted.losses), fl)
+                trained, slots = self.step(trained, objective.pullback(), slots, len(fitted.losses), fl)
             fitted.weights.append(trained)
         return fitted
 
@@ -104,23 +107,32 @@ class Compiled:
         return float(len(batch.x))
 
     def objective(self, batch: Samples, weights: Sequence[Array], states: Sequence[Arrays], fl: Rounding) -> Objective:
-        """The loss of a batch, what regularizers add to it, and the gradients of both, (1, *shape) for each weight."""
+        """The loss of a batch with what regularizers add to it."""
         run = differentiate_model(self.model, [batch.x], weights, states, fl=fl)
         (output,), ((last, _),) = run.outputs, run.runs[-1]
         each = self.loss(batch.y, output, fl)
         share = self.shares(each.shape, batch.sample_weight, last.mask, fl)
         loss = total(each, share, fl=fl)
-        d_output = total_gradient(self.loss.gradient(batch.y, output, fl), share, fl)
         added = [self.activity(layer, own.outputs[0], fl) for layer, ((own, _),) in zip(self.model.layers, run.runs)]
-        rows = run.pullback((d_output,), [d_own for _, d_own in added]).weights
-        gradients = [fl.total(own, 1) for own in rows]
         for penalty, d_own in added:
             loss = loss if d_own is None else fl(loss + penalty)
-        for number, (weight, regularizer) in enumerate(zip(weights, self.of_weights("regularizer"))):
-            if regularizer:
-                loss = fl(loss + regularizer(weight[np.newaxis], fl))
-                gradients[number] = fl(gradients[number] + regularizer.gradient(weight[np.newaxis], fl))
-        return Objective(float(loss[0]), gradients, run.states)
+        penalized = [
+            (number, weights[number][np.newaxis], regularizer)
+            for number, regularizer in enumerate(self.of_weights("regularizer"))
+            if regularizer
+        ]
+        for _, weight, regularizer in penalized:
+            loss = fl(loss + regularizer(weight, fl))
+
+        def pullback() -> List[Array]:
+            d_output = total_gradient(self.loss.gradient(batch.y, output, fl), share, fl)
+            rows = run.pullback((d_output,), [d_own for _, d_own in added]).weights
+            gradients = [fl.total(own, 1) for own in rows]
+            for number, weight, regularizer in penalized:
+                gradients[number] = fl(gradients[number] + regularizer.gradient(weight, fl))
+            return gradients
+
+        return Objective(float(loss[0]), pullback, run.states)
 
     def shares(self, shape: Shape, sample_weight: Optional[Array], mask: Optional[Array], fl: Rounding) -> Array:
         """How much of each sample's loss, of this shape, enters the total (see ``reduction``)."""

@@ -199,8 +199,8 @@ class PrintedOnly(Compiled):
 
     def objective(self, batch: Samples, weights: Sequence[Array], states: Sequence[Arrays], fl: Rounding) -> Objective:
         bare = WITHOUT_REGULARIZERS(Compiled(self.model, self.loss, self.optimizer))
-        gradients = bare.objective(batch, weights, states, fl).gradients
-        return super().objective(batch, weights, states, fl)._replace(gradients=gradients)
+        pullback = bare.objective(batch, weights, states, fl).pullback
+        return super().objective(batch, weights, states, fl)._replace(pullback=pullback)
 
 
 class NotPrinted(Compiled):

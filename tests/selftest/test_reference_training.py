@@ -34,7 +34,7 @@ def test_gradients_are_those_of_the_loss(program):
         moved[number][place] += move * STEP
         return compiled.objective(batch, moved, compiled.at_rest, exact).loss
 
-    gradients = compiled.objective(batch, weights, compiled.at_rest, exact).gradients
+    gradients = compiled.objective(batch, weights, compiled.at_rest, exact).pullback()
     largest = max(np.abs(gradient).max() for gradient in gradients)
     for number, gradient in enumerate(gradients):
         for place in np.ndindex(weights[number].shape):
