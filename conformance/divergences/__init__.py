@@ -18,6 +18,8 @@ from conformance.faults import FAULTS
 from conformance.faults.training import TRAINING_FAULTS
 from conformance.fixtures import FIXTURES, FixtureError, read_records
 
+REGISTER = FIXTURES / "divergences.toml"
+
 #: What else than its outputs is asked of a case, in this order.
 GRADIENTS, SECOND_ORDER, TRAINING = "gradients", "second-order gradients", "training"
 QUESTIONS = ("", GRADIENTS, SECOND_ORDER, TRAINING)
@@ -119,7 +121,7 @@ def literal_brackets(pattern: str) -> str:
     return pattern.replace("[", "[[]")
 
 
-def load_register(path: Path = FIXTURES / "divergences.toml") -> Tuple[Divergence, ...]:
+def load_register(path: Path = REGISTER) -> Tuple[Divergence, ...]:
     """The records of a register, their ids all different. Raises FixtureError."""
     records: List[Divergence] = read_records(path, "divergence", Divergence)
     seen: Dict[str, Divergence] = {}

@@ -1,0 +1,108 @@
+"""What the programs of the register do in the versions that are installed here, each in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, List, Mapping, Optional, Sequence
+
+from conformance.divergences import Divergence
+from conformance.fixtures import FixtureError
+
+#: How a program ended: as its record says, to its last line, or otherwise (what it imports is not there, say).
+SHOWN, NOT_SHOWN, OTHERWISE = "shown", "not shown", "otherwise"
+
+
+@dataclass(frozen=True)
+class Showing:
+    """What the programs did in one environment: for each record's id how its program ended."""
+
+    versions: Mapping[str, str]
+    ends: Mapping[str, str]
+
+
+def run_programs(records: Sequence[Divergence], versions: Mapping[str, str]) -> Showing:
+    """Run the programs of records on the Keras of these versions, which is the one that is installed."""
+    # The server of forks imports what every program does once, and nothing computes in it.
+    context: Any = get_context("forkserver")
+    context.set_forkserver_preload(["tensorflow", "keras", __name__])
+    return Showing(dict(versions), {record.id: _end(record, context) for record in records})
+
+
+def _end(record: Divergence, context: Any) -> str:
+    reading, writing = context.Pipe(duplex=False)
+    process = context.Process(target=_run, args=(record.program, writing))
+    process.start()
+    writing.close()
+    try:
+        raised = reading.recv()
+    except EOFError:  # the process died
+        return SHOWN if record.crashes else OTHERWISE
+    finally:
+        process.join()
+    if not raised:
+        return NOT_SHOWN
+    return SHOWN if raised in ("AssertionError", *record.raises.split(" or ")) else OTHERWISE
+
+
+def _run(program: str, writing: Connection) -> None:
+    """Run a program and send the name of what it raised, or nothing."""
+    for stream in (1, 2):  # what TensorFlow has to say is not asked for
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
+    raised = ""
+    try:
+        exec(compile(program, "<program>", "exec"), {"__name__": "__main__"})
+    except Exception as error:  # whatever it ends in is what it shows
+        raised = type(error).__name__
+    writing.send(raised)
+
+
+def surprises(records: Sequence[Divergence], showing: Showing) -> List[str]:
+    """What the programs did that their records do not say, in sentences."""
+    return [told for told in (surprise(record, records, showing) for record in records) if told]
+
+
+def surprise(record: Divergence, records: Sequence[Divergence], showing: Showing) -> str:
+    """What the program of one of these records did that it does not say, or nothing."""
+    end, concerned = showing.ends.get(record.id), record.concerns(showing.versions)
+    if concerned and end != SHOWN:
+        return f"{record.id}: is on record for {_range(record)}, but its program ends {_how(end)}"
+    if end == SHOWN and not concerned and not told_elsewhere(record, records, showing.versions):
+        return f"{record.id}: is on record for {_range(record)} only, but its program shows it here too"
+    return ""
+
+
+def told_elsewhere(record: Divergence, records: Sequence[Divergence], versions: Mapping[str, str]) -> bool:
+    """Whether another record, about these versions, has the same fault or is about the same tests."""
+    others = (other for other in records if other is not record and other.concerns(versions))
+    signature = (record.fault, record.question)
+    return any(
+        set(record.tests) & set(other.tests) or (record.fault and signature == (other.fault, other.question))
+        for other in others
+    )
+
+
+def _range(record: Divergence) -> str:
+    return " and ".join(f"{name} {wanted}" for name, wanted in record.versions.items())
+
+
+def _how(end: Optional[str]) -> str:
+    return {None: "unasked", NOT_SHOWN: "without showing it"}.get(end, "otherwise")
+
+
+def keep(showing: Showing, path: Path) -> None:
+    """Write what the programs did, for ``read``."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(asdict(showing), indent=1) + "\n", encoding="utf-8")
+
+
+def read(path: Path) -> Showing:
+    """What was kept. Raises FixtureError."""
+    try:
+        return Showing(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError, ValueError, TypeError) as error:
+        raise FixtureError(f"{path}: is not what `divergences check --keep` leaves: {error}") from error
