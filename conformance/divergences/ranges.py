@@ -61,9 +61,9 @@ def _asked(
 
 def _bound(old: str, operators: Sequence[str], last: Version, beyond: Sequence[Version]) -> str:
     """The clause for one end of a range: the old one, if it lets in the last version that shows and none beyond."""
-    clauses = [clause for clause in SpecifierSet(old) if clause.operator in operators]
+    clauses = [clause for clause in SpecifierSet(old) if clause.operator in (*operators, "==")]
     for clause in clauses:
-        if clause.contains(last) and not any(map(clause.contains, beyond)):
+        if clause.operator in operators and clause.contains(last) and not any(map(clause.contains, beyond)):
             return str(clause)
     return f"{operators[0]}{last}" if beyond or clauses else ""
 

@@ -8,13 +8,13 @@ from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, List, Mapping, Optional, Sequence
+from typing import Any, List, Mapping, Sequence
 
 from conformance.divergences import Divergence
 from conformance.fixtures import FixtureError
 
-#: How a program ended: as its record says, to its last line, or otherwise (what it imports is not there, say).
-SHOWN, NOT_SHOWN, OTHERWISE = "shown", "not shown", "otherwise"
+#: How a program ended, if not in another exception or its death: as its record says, or at its last line.
+SHOWN, NOT_SHOWN, DIED = "shown", "not shown", "dies"
 
 
 @dataclass(frozen=True)
@@ -41,23 +41,23 @@ def _end(record: Divergence, context: Any) -> str:
     try:
         raised = reading.recv()
     except EOFError:  # the process died
-        return SHOWN if record.crashes else OTHERWISE
+        return SHOWN if record.crashes else DIED
     finally:
         process.join()
     if not raised:
         return NOT_SHOWN
-    return SHOWN if raised in ("AssertionError", *record.raises.split(" or ")) else OTHERWISE
+    return SHOWN if raised.partition(":")[0] in ("AssertionError", *record.raises.split(" or ")) else raised
 
 
 def _run(program: str, writing: Connection) -> None:
-    """Run a program and send the name of what it raised, or nothing."""
+    """Run a program and send what it raised in a line, or nothing."""
     for stream in (1, 2):  # what TensorFlow has to say is not asked for
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
     raised = ""
     try:
         exec(compile(program, "<program>", "exec"), {"__name__": "__main__"})
     except Exception as error:  # whatever it ends in is what it shows
-        raised = type(error).__name__
+        raised = f"{type(error).__name__}: {' '.join(str(error).split())[:100]}"
     writing.send(raised)
 
 
@@ -68,30 +68,28 @@ def surprises(records: Sequence[Divergence], showing: Showing) -> List[str]:
 
 def surprise(record: Divergence, records: Sequence[Divergence], showing: Showing) -> str:
     """What the program of one of these records did that it does not say, or nothing."""
-    end, concerned = showing.ends.get(record.id), record.concerns(showing.versions)
+    end, concerned = showing.ends.get(record.id, "not asked"), record.concerns(showing.versions)
     if concerned and end != SHOWN:
-        return f"{record.id}: is on record for {_range(record)}, but its program ends {_how(end)}"
+        return f"{record.id}: is on record for {_range(record)}, but here its program is: {end}"
     if end == SHOWN and not concerned and not told_elsewhere(record, records, showing.versions):
         return f"{record.id}: is on record for {_range(record)} only, but its program shows it here too"
     return ""
 
 
 def told_elsewhere(record: Divergence, records: Sequence[Divergence], versions: Mapping[str, str]) -> bool:
-    """Whether another record, about these versions, has the same fault or is about the same tests."""
-    others = (other for other in records if other is not record and other.concerns(versions))
-    signature = (record.fault, record.question)
-    return any(
-        set(record.tests) & set(other.tests) or (record.fault and signature == (other.fault, other.question))
-        for other in others
-    )
+    """Whether another record, about these versions, is about the same tests or cases or has the same fault."""
+    return any(_akin(record, other) for other in records if other is not record and other.concerns(versions))
+
+
+def _akin(one: Divergence, other: Divergence) -> bool:
+    if one.question != other.question:
+        return False
+    tests = any(map(other.covers_test, one.tests)) or any(map(one.covers_test, other.tests))
+    return tests or any(some in other.cases for some in one.cases) or bool(one.fault) and one.fault == other.fault
 
 
 def _range(record: Divergence) -> str:
     return " and ".join(f"{name} {wanted}" for name, wanted in record.versions.items())
-
-
-def _how(end: Optional[str]) -> str:
-    return {None: "unasked", NOT_SHOWN: "without showing it"}.get(end, "otherwise")
 
 
 def keep(showing: Showing, path: Path) -> None:

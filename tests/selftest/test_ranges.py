@@ -7,7 +7,7 @@ import pytest
 from conformance.divergences import REGISTER, Divergence, load_register
 from conformance.divergences.__main__ import main
 from conformance.divergences.ranges import RangeError, revised, rewritten
-from conformance.divergences.showing import NOT_SHOWN, OTHERWISE, SHOWN, Showing, keep, read, run_programs, surprises
+from conformance.divergences.showing import DIED, NOT_SHOWN, SHOWN, Showing, keep, read, run_programs, surprises
 
 
 def record(versions, name="made-up", program="", **signature):
@@ -23,8 +23,8 @@ PROGRAMS = {
     "raise ValueError": SHOWN,
     "assert False": SHOWN,
     "pass": NOT_SHOWN,
-    "import nothing_of_this_name": OTHERWISE,
-    "import os; os.abort()": OTHERWISE,
+    "import nothing_of_this_name": "ModuleNotFoundError: No module named 'nothing_of_this_name'",
+    "import os; os.abort()": DIED,
 }
 
 
@@ -43,9 +43,10 @@ def test_programs_end_as_they_do():
         (">=3.0,<=3.15.1", {"3.15.1": SHOWN, "3.16.0": SHOWN}, ">=3.0,<=3.16.0"),
         (">=3.0.3,<3.1", {"3.0.0": NOT_SHOWN, "3.0.5": SHOWN, "3.1": SHOWN}, ">=3.0.3,<=3.1"),
         (">=2.3,!=2.3.1", {"2.2": SHOWN, "2.3.1": NOT_SHOWN, "2.3.0": SHOWN}, ">=2.2,!=2.3.1"),
+        ("==2.3.1", {"2.2": NOT_SHOWN, "2.3.1": SHOWN, "2.4": SHOWN}, ">=2.3.1,<=2.4"),
         (">=3.0", {"3.0": SHOWN, "3.1": NOT_SHOWN, "3.2": SHOWN}, None),
         (">=3.0", {"3.0": NOT_SHOWN}, None),
-        (">=3.0", {"2.15": OTHERWISE, "3.0": SHOWN}, ">=3.0"),
+        (">=3.0", {"2.15": DIED, "3.0": SHOWN}, ">=3.0"),
     ],
 )
 def test_range(old, ends, new):
