@@ -85,7 +85,7 @@ def _akin(one: Divergence, other: Divergence) -> bool:
     if one.question != other.question:
         return False
     tests = any(map(other.covers_test, one.tests)) or any(map(one.covers_test, other.tests))
-    return tests or any(some in other.cases for some in one.cases) or bool(one.fault) and one.fault == other.fault
+    return tests or any(some in other.cases for some in one.cases) or (bool(one.fault) and one.fault == other.fault)
 
 
 def _range(record: Divergence) -> str:
