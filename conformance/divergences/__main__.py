@@ -50,7 +50,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--register", type=Path, default=REGISTER, metavar="FILE", help="[fixtures/divergences.toml]")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     check = commands.add_parser("check", help="whether the records are right about the installed versions")
-    check.add_argument("--keras", default="tensorflow.keras", choices=("tensorflow.keras", "keras"))
     check.add_argument("--keep", type=Path, metavar="FILE", help="write what the programs did, for `update`")
     check.set_defaults(command=_check)
     update = commands.add_parser("update", help="rewrite ranges that do not fit what was kept")
@@ -60,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _check(chosen: argparse.Namespace) -> Iterator[str]:
-    records, subject = load_register(chosen.register), load(chosen.keras)
+    records, subject = load_register(chosen.register), load("tensorflow.keras")
     showing = run_programs(records, subject.versions)
     if chosen.keep:
         keep(showing, chosen.keep)
