@@ -64,10 +64,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: List[pytest.Item]) -> None:
-    """The smoke tier is cases of the option space alone."""
+    """The smoke tier is cases of the option space, and what is marked for it."""
     if config.getoption("--tier") != "smoke":
         return
-    smoke = [item for item in items if "case_id" in getattr(item, "fixturenames", ())]
+    smoke = [
+        item for item in items if "case_id" in getattr(item, "fixturenames", ()) or item.get_closest_marker("smoke")
+    ]
     config.hook.pytest_deselected(items=[item for item in items if item not in smoke])
     items[:] = smoke
 

@@ -29,6 +29,9 @@ MODES = (
     "mirrored",
 )
 
+#: What a model is converted to and then run as; ``conformance/subject/conversion.py`` says what each is.
+CONVERSIONS = ("tflite", "tflite_of_model", "tflite_of_open_batch", "onnx")
+
 #: Dtypes and mixed policies; a mixed one keeps float32 weights and computes in what it is called after.
 DTYPES = ("float32", "float64", "float16", "bfloat16", "mixed_float16", "mixed_bfloat16")
 
@@ -79,7 +82,13 @@ class Case:
     values: str = "usual"
 
     def __post_init__(self) -> None:
-        given = {"api": APIS, "mode": MODES, "dtype": DTYPES, "values": VALUES, "mask": ("", *PATTERNS)}
+        given = {
+            "api": APIS,
+            "mode": (*MODES, *CONVERSIONS),
+            "dtype": DTYPES,
+            "values": VALUES,
+            "mask": ("", *PATTERNS),
+        }
         for name, known in given.items():
             if getattr(self, name) not in known:
                 raise ValueError(f"unknown {name} {getattr(self, name)!r}; known are {', '.join(known)}")
@@ -135,7 +144,7 @@ class Case:
     @property
     def symbolic_shapes(self) -> List[Shape]:
         """Shapes of the inputs as the model is told them: None for a batch that may vary and for open steps."""
-        batch = self.batch if self.stateful else None
+        batch = self.batch if self.stateful or self.mode == "tflite_of_model" else None
         return [(batch, *shape[1:]) for shape in self.shapes_of_inputs(None if self.open_steps else self.steps)]
 
     @cached_property

@@ -11,7 +11,7 @@ from itertools import product
 from typing import Any, Callable, Dict, Iterator, Optional, Tuple
 
 from conformance.case import MODES, Case
-from reference_impl import LSTM, Bidirectional, Dense, Layer, Model, TimeDistributed
+from reference_impl import LSTM, Bidirectional, Dense, Layer, Masking, Model, TimeDistributed
 from reference_impl.activations import FUNCTIONS
 from reference_impl.wrappers import MERGE_MODES
 
@@ -122,6 +122,36 @@ def heads() -> Iterator[Case]:
             yield _named(kind, "dense_each_step", _case(SMALL, (*build(sequences), Dense(2, "softmax")), api=api))
             distributed = TimeDistributed(Dense(2, "tanh"))
             yield _named(kind, "time_distributed", _case(SMALL, (*build(sequences), distributed), api=api))
+
+
+def conversions() -> Iterator[Case]:
+    """Models that are converted: what a converter has one operation for, what it must take apart, and batch sizes."""
+    last, sequences = LSTM(SMALL[3]), LSTM(SMALL[3], return_sequences=True)
+    top = replace(sequences, return_state=True)
+    masked = {"mask": "right_padding"}
+    for mode in ("tflite", "onnx"):
+        yield _named("single", mode, _case(SMALL, (top,), mode=mode))
+        for batch in (1, 5):
+            yield _named("single", mode, _case((batch, *SMALL[1:]), (top,), mode=mode))
+        yield _named("single", f"{mode}-last", _case(SMALL, (last,), mode=mode))
+        yield _named("single", f"{mode}-no_bias", _case(SMALL, (replace(top, use_bias=False),), mode=mode))
+        yield _named("single", f"{mode}-go_backwards", _case(SMALL, (replace(top, go_backwards=True),), mode=mode))
+        yield _named("single", f"{mode}-unroll", _case(SMALL, (replace(top, unroll=True),), mode=mode))
+        yield _named("single", f"{mode}-initial_state", _case(SMALL, (top,), mode=mode, initial_state=True))
+        yield _named("single", f"{mode}-mask", _case(SMALL, (top,), mode=mode, mask_dtype="bool", **masked))
+        yield _named("single", f"{mode}-masking", _case(SMALL, (Masking(), top), mode=mode, **masked))
+        yield _named("activation", f"{mode}-relu", _case(SMALL, (replace(top, activation="relu"),), mode=mode))
+        gates = replace(top, recurrent_activation="hard_sigmoid")
+        yield _named("recurrent_activation", f"{mode}-hard_sigmoid", _case(SMALL, (gates,), mode=mode))
+        yield _named("stack2", mode, _case(SMALL, KINDS["stack2"](top), mode=mode))
+        yield _named("bidirectional", mode, _case(SMALL, KINDS["bidirectional"](top), mode=mode))
+        yield _named("single", f"{mode}-dense", _case(SMALL, (last, Dense(2)), mode=mode))
+    mode = "tflite_of_model"
+    yield _named("single", mode, _case(SMALL, (last,), mode=mode))
+    yield _named("single", f"{mode}-go_backwards", _case(SMALL, (replace(sequences, go_backwards=True),), mode=mode))
+    yield _named("single", f"{mode}-initial_state", _case(SMALL, (sequences,), mode=mode, initial_state=True))
+    yield _named("single", f"{mode}-states", _case(SMALL, (top,), mode=mode))
+    yield _named("single", "tflite_of_open_batch", _case(SMALL, (top,), mode="tflite_of_open_batch"))
 
 
 def _case(size: Size, layers: Layers, **how: Any) -> Case:

@@ -29,6 +29,10 @@ RUNS = {
     "run_eagerly": "model.predict(x) compiled with run_eagerly=True",
     "dataset": "model.predict(tf.data.Dataset of x)",
     "mirrored": "model.predict(x) under MirroredStrategy",
+    "tflite": "tf.function(model) converted to TensorFlow Lite",
+    "tflite_of_model": "model converted to TensorFlow Lite",
+    "tflite_of_open_batch": "model converted to TensorFlow Lite before the batch is known",
+    "onnx": "model exported to ONNX",
 }
 
 

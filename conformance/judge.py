@@ -8,7 +8,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
-from conformance.case import Case
+from conformance.case import CONVERSIONS, Case
 from conformance.compare import Comparison, agree, compared
 from conformance.data import Data, draw
 from conformance.diagnosis import Diagnosis, diagnose
@@ -92,9 +92,9 @@ class Judgement:
 
     @property
     def reproducible(self) -> bool:
-        """Whether a program can fail as the case did, which raised or returned something wrong; none trains."""
+        """Whether a program can fail as the case did, which raised or returned wrong; none trains or converts."""
         trains = self.data is None and self.question != GRADIENTS
-        return not trains and not (self.raised is None and self.returned_right)
+        return not trains and self.case.mode not in CONVERSIONS and not (self.raised is None and self.returned_right)
 
     @property
     def answers(self) -> Tuple[Union[Check, Comparison], ...]:

@@ -44,7 +44,8 @@ class Divergence:
     right, "second-order gradients" where the gradients are too, and "training" where gradients are: then its cases
     are programs and its faults those of training. With ``onednn`` it concerns subjects that compute with oneDNN ("on")
     or without ("off"). ``program`` is the smallest program that shows it: it ends in an AssertionError, in the
-    exception it is about, or in the crash.
+    exception it is about, or in the crash. ``upstream`` is the thread about it; where there is none, ``promised``
+    is what the documentation promises, with links, in Markdown.
     """
 
     id: str
@@ -55,6 +56,7 @@ class Divergence:
     cases: Sequence[Options] = ()
     tests: Sequence[str] = ()
     upstream: str = ""
+    promised: str = ""
     raises: str = ""
     saying: Union[str, Sequence[str]] = ""
     fault: str = ""
@@ -102,15 +104,16 @@ class Divergence:
         """What a covered subject shows, in words."""
         if self.fault or self.wrong:
             return f"the fault {self.fault}" if self.fault else f"wrong {self.wrong}"
-        return f"{self.raises} {' or '.join(self._phrases)}".rstrip() or "a crash"
+        return f"{self.raises} {' or '.join(self.phrases)}".rstrip() or "a crash"
 
     @property
-    def _phrases(self) -> Sequence[str]:
+    def phrases(self) -> Sequence[str]:
+        """What the exception's text says, or some things of which it says one."""
         return [self.saying] if isinstance(self.saying, str) else self.saying
 
     def surprise_raised(self, error: Exception) -> str:
         """What is not as recorded where the subject raised ``error``."""
-        told = any(phrase in str(error) for phrase in self._phrases)
+        told = any(phrase in str(error) for phrase in self.phrases)
         if type(error).__name__ in self.raises.split(" or ") and told:
             return ""
         return f"raised {type(error).__name__}, on record is {self.signature}"

@@ -6,7 +6,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from conformance.case import Case, layers_within
+from conformance.case import CONVERSIONS, Case, layers_within
 from conformance.data import Data
 from conformance.documented import Training
 from conformance.expression import arguments
@@ -24,6 +24,7 @@ from conformance.subject.build import (
     shapes,
     symbolic_inputs,
 )
+from conformance.subject.conversion import CONVERTED, cannot_convert
 from conformance.subject.gradients import gradients, hessian_product
 from conformance.subject.modes import MODES, ROWS, building, jit_argument
 from conformance.subject.summary import read_summary
@@ -36,7 +37,7 @@ from reference_impl.types import Array
 MODELS_A_SESSION = 16
 
 #: Modes that take arrays: Keras cuts them into batches itself. The others are given tensors.
-PREDICTING = ("predict", "predict_batches", "predict_on_batch", "run_eagerly", "dataset", "mirrored")
+PREDICTING = ("predict", "predict_batches", "predict_on_batch", "run_eagerly", "dataset", "mirrored", *CONVERSIONS)
 
 #: Modes that need neither eager computation nor TensorFlow; without the first, "call" is ``predict_on_batch``.
 OF_EVERY_VERSION = ("call", "predict", "predict_batches", "predict_on_batch")
@@ -112,7 +113,7 @@ class Subject:
             return f"mode {case.mode} is TensorFlow's"
         if case.mode == "compiled" and not jit_argument(self.tensorflow):
             return f"{self.environment.backend} has no tf.function(jit_compile=)"
-        return ""
+        return cannot_convert(self.keras, self.tensorflow, case.mode) if case.mode in CONVERSIONS else ""
 
     def _has_activation(self, name: str) -> bool:
         try:
@@ -195,7 +196,7 @@ class Subject:
         if case.mode not in PREDICTING:
             given = self.tensors(given)
         rows = case.batch if case.stateful else ROWS
-        return MODES[case.mode](self.tensorflow, built.model, given, rows)
+        return {**MODES, **CONVERTED}[case.mode](self.tensorflow, built.model, given, rows)
 
     def observe(self, case: Case, data: Data) -> Observation:
         """Build the model of a case, copy the weights over, run it, and ask it everything."""

@@ -4,7 +4,8 @@
 
     python -m conformance.versions keep RESULTS...   what the page needs of results files, into docs/versions/
     python -m conformance.versions page              docs/versions.md and docs/versions.html of what is there
-    python -m conformance.versions check             0 if those pages are what they would be, and explain every cell
+    python -m conformance.versions upstream          docs/upstream/, the reports of what the newest version shows
+    python -m conformance.versions check             0 if all these are what they would be, and explain every cell
     python -m conformance.versions diff A B          what changes from A to B: tf2.4, tf2.18-keras3.7, or results files
 
 ``page`` and ``check`` need Jinja2, of the extra ``report``.
@@ -15,7 +16,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Dict, Iterator, List, Optional, Sequence
+from typing import Dict, Iterator, List, Optional, Sequence, Set
 
 from conformance.divergences import load_register
 from conformance.fixtures import FixtureError
@@ -23,6 +24,7 @@ from conformance.report.results import ResultsError
 from conformance.versions.changes import changes, sentences, unexplained
 from conformance.versions.page import html, markdown, page
 from conformance.versions.summary import FOLDER, SUFFIX, Summary, keep, load
+from conformance.versions.upstream import reports
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
@@ -48,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     keep_.add_argument("results", type=Path, nargs="+")
     keep_.set_defaults(command=_keep)
     commands.add_parser("page", help="the page, as Markdown and HTML").set_defaults(command=_page)
+    commands.add_parser("upstream", help="reports of what the newest version shows").set_defaults(command=_upstream)
     commands.add_parser("check", help="whether the page is what it would be").set_defaults(command=_check)
     diff = commands.add_parser("diff", help="what changes from one version to another")
     diff.add_argument("versions", nargs=2, metavar="VERSION")
@@ -71,17 +74,32 @@ def _keep(chosen: argparse.Namespace) -> Iterator[str]:
 
 
 def _page(chosen: argparse.Namespace) -> Iterator[str]:
-    for path, text in _pages(chosen.summaries).items():
+    return _written(_pages(chosen.summaries))
+
+
+def _upstream(chosen: argparse.Namespace) -> Iterator[str]:
+    made = _reports(chosen.summaries)
+    for path in _reports_there(chosen.summaries) - set(made):
+        path.unlink()
+    return _written(made)
+
+
+def _written(made: Dict[Path, str]) -> Iterator[str]:
+    for path, text in made.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
         yield str(path)
 
 
 def _check(chosen: argparse.Namespace) -> Iterator[str]:
+    commands = {"page": _pages(chosen.summaries), "upstream": _reports(chosen.summaries)}
     wrong = [
-        f"{path} is not what `python -m conformance.versions page` makes of {chosen.summaries}"
-        for path, text in _pages(chosen.summaries).items()
+        f"{path} is not what `python -m conformance.versions {command}` makes of {chosen.summaries}"
+        for command, made in commands.items()
+        for path, text in made.items()
         if not path.exists() or path.read_text(encoding="utf-8") != text
     ]
+    wrong += [f"{path} is of no record" for path in _reports_there(chosen.summaries) - set(commands["upstream"])]
     wrong += (line for summary in _summaries(chosen.summaries) for line in unexplained(summary, load_register()))
     yield from wrong or [RIGHT]
 
@@ -104,6 +122,16 @@ def _pages(folder: Path) -> Dict[Path, str]:
         folder.with_suffix(".md"): "\n".join(markdown(shown)),
         folder.with_suffix(".html"): html(shown),
     }
+
+
+def _reports(folder: Path) -> Dict[Path, str]:
+    """The reports, in a folder beside that which they are made of."""
+    made = reports(_summaries(folder), load_register())
+    return {folder.parent / "upstream" / name: "\n".join(lines) for name, lines in made.items()}
+
+
+def _reports_there(folder: Path) -> Set[Path]:
+    return set((folder.parent / "upstream").glob("*.md"))
 
 
 def _summaries(folder: Path) -> List[Summary]:

@@ -1,0 +1,78 @@
+"""Running a model that was converted: by TensorFlow Lite or by ONNX Runtime."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Dict, List, Sequence
+
+from conformance.subject.build import flat
+from conformance.subject.modes import Run
+
+#: What Keras exports to ONNX with on TensorFlow, and what runs it.
+OF_ONNX = ("onnx", "onnxruntime", "tf2onnx")
+
+
+def cannot_convert(keras: Any, tensorflow: Any, mode: str) -> str:
+    """Why nothing converts and runs a model in this mode, or an empty string."""
+    if mode != "onnx":
+        return "" if hasattr(tensorflow, "lite") else "TensorFlow has no tf.lite"
+    if '"onnx"' not in (getattr(keras.Model.export, "__doc__", "") or "" if hasattr(keras.Model, "export") else ""):
+        return "this Keras exports no ONNX"
+    missing = [name for name in OF_ONNX if not find_spec(name)]
+    return f"there is no {', '.join(missing)} to export ONNX with and run it" if missing else ""
+
+
+def _of_function(tensorflow: Any, model: Any, inputs: Any, rows: int) -> List[Any]:
+    """Of a function of arrays of this shape."""
+    arrays = flat(inputs)
+    called = tensorflow.function(lambda *given: flat(model(list(given) if len(given) > 1 else given[0])))
+    specs = [tensorflow.TensorSpec(array.shape, array.dtype, f"x{number}") for number, array in enumerate(arrays)]
+    convert = tensorflow.lite.TFLiteConverter.from_concrete_functions
+    return _run_lite(tensorflow, convert([called.get_concrete_function(*specs)]), arrays)
+
+
+def _of_model(tensorflow: Any, model: Any, inputs: Any, rows: int) -> List[Any]:
+    """Of the model itself; where LSTM has an operation of its own, Keras 2 is converted to it in this way alone."""
+    return _run_lite(tensorflow, tensorflow.lite.TFLiteConverter.from_keras_model(model), flat(inputs))
+
+
+def _run_lite(tensorflow: Any, converter: Any, arrays: Sequence[Any]) -> List[Any]:
+    interpreter = tensorflow.lite.Interpreter(model_content=converter.convert())
+    places = sorted(interpreter.get_input_details(), key=_number)
+    for place, array in zip(places, arrays):
+        if tuple(place["shape"]) != array.shape:
+            interpreter.resize_tensor_input(place["index"], array.shape)
+    interpreter.allocate_tensors()
+    for place, array in zip(places, arrays):
+        interpreter.set_tensor(place["index"], array)
+    interpreter.invoke()
+    return [interpreter.get_tensor(place["index"]) for place in sorted(interpreter.get_output_details(), key=_number)]
+
+
+def _number(place: Dict[str, Any]) -> List[int]:
+    """What tells the inputs of a converted model from each other, and its outputs: the numbers in their names."""
+    return [int(digits) for digits in re.findall(r"\d+", place["name"])]
+
+
+def _onnx(tensorflow: Any, model: Any, inputs: Any, rows: int) -> List[Any]:
+    from onnxruntime import InferenceSession  # noqa: PLC0415 (need not be there)
+
+    model(inputs)  # Keras exports no model that was never called
+    with tempfile.TemporaryDirectory() as folder:
+        file = str(Path(folder) / "model.onnx")
+        model.export(file, format="onnx", verbose=False)
+        session = InferenceSession(file, providers=["CPUExecutionProvider"])
+    names = [place.name for place in session.get_inputs()]
+    returned: List[Any] = session.run(None, dict(zip(names, flat(inputs))))
+    return returned
+
+
+CONVERTED: Dict[str, Run] = {
+    "tflite": _of_function,
+    "tflite_of_model": _of_model,
+    "tflite_of_open_batch": _of_model,
+    "onnx": _onnx,
+}
