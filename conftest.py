@@ -14,6 +14,7 @@ from conformance.case import Case
 from conformance.covering import TIERS, frozen_ids
 from conformance.divergences import Divergence, load_register
 from conformance.documented import Figures, load_documents
+from conformance.files import kept_case
 from conformance.fixtures import FixtureError
 from conformance.judge import DIVERGES, KNOWN, UNSUPPORTED, Judgement, judge
 from conformance.report import reproduction
@@ -25,6 +26,8 @@ from conformance.subject import FLAVOURS, Subject, SubjectError, load
 DEFAULT_KERAS = next(iter(FLAVOURS))
 DEFAULT_TIER = "default"
 pytest_plugins = ["conformance.report.plugin"]
+#: Of how many models of the option space one is kept in a file and read again.
+KEPT = {"smoke": 4, "default": 4, "full": 1}
 REGISTER = pytest.StashKey[Tuple[Divergence, ...]]()
 
 
@@ -61,6 +64,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "case_id" in metafunc.fixturenames:
         ids = frozen_ids(metafunc.config.getoption("--tier"))
         metafunc.parametrize("case_id", [pytest.param(case_id, id=case_id) for case_id in ids])
+    if "kept_case" in metafunc.fixturenames:
+        tier = metafunc.config.getoption("--tier")
+        ids = frozen_ids(tier)[:: KEPT[tier]]
+        kept = {case_id: kept_case(case_id) for case_id in ids}
+        metafunc.parametrize("kept_case", [pytest.param(own, id=f"{own[0]}-{name}") for name, own in kept.items()])
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: List[pytest.Item]) -> None:
@@ -68,7 +76,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: List[pytest.Item
     if config.getoption("--tier") != "smoke":
         return
     smoke = [
-        item for item in items if "case_id" in getattr(item, "fixturenames", ()) or item.get_closest_marker("smoke")
+        item
+        for item in items
+        if {"case_id", "kept_case"} & set(getattr(item, "fixturenames", ())) or item.get_closest_marker("smoke")
     ]
     config.hook.pytest_deselected(items=[item for item in items if item not in smoke])
     items[:] = smoke

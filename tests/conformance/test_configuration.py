@@ -80,6 +80,14 @@ def test_cell_made_again_has_the_same_configuration(subject, description):
     assert again(cell).get_config() == cell.get_config()
 
 
+@pytest.mark.parametrize("cell", [True, False], ids=["cell", "layer"])
+def test_implementation_is_kept(subject, cell):
+    """It decides in which order numbers are rounded."""
+    layer = subject.layer(LSTMCell(UNITS, implementation=1) if cell else LSTM(UNITS, implementation=1), "float32")
+    made = again(layer)
+    assert getattr(made, "cell", made).implementation == 1, "made again it has another implementation"
+
+
 #: Layers of cells of one's own, from Keras's layers and the class of the cell.
 OF_OWN_CELLS = {
     "RNN": lambda layers, own: layers.RNN(own(UNITS)),

@@ -1,0 +1,167 @@
+"""Files: what a model was, and what it computes, is what a file gives back; a file that is damaged is refused."""
+
+import json
+
+import damage
+import numpy as np
+import pytest
+from packaging.version import Version
+
+from conformance.case import Case
+from conformance.compare import compared
+from conformance.data import draw
+from conformance.diagnosis import diagnose
+from conformance.expected import expected_outputs
+from conformance.files import MODELS, saved_models, ways
+from conformance.subject.adapter import set_weights
+from conformance.subject.build import Built
+from conformance.subject.files import COPIES, FORMATS
+from reference_impl import LSTM, Dense, Model
+
+
+def run(subject, model, case):
+    """What a model returns for the data of a case, in each of its calls."""
+    return subject.run(Built(model, model.layers, ()), case, draw(case))
+
+
+@pytest.mark.parametrize("saved", [pytest.param(saved, id=saved.id) for saved in saved_models()])
+def test_file_of_the_past(subject, saved, tmp_path):
+    """A model that an older version saved computes what it was saved to compute."""
+    if saved.maker > Version(subject.version):
+        pytest.skip(f"saved by Keras {saved.maker}, which is newer than {subject.version}")
+    if saved.format.unread(subject.keras):
+        pytest.skip(f"{subject.flavour} {subject.version} has {saved.format.unread(subject.keras)}")
+    case = saved.case if saved.format.whole else subject.promised(saved.written)
+    data, fresh = draw(case), subject.build(saved.written)
+    model = saved.format.load(subject.keras, saved.unpack(tmp_path), fresh.model)
+    if not saved.format.weighed:
+        set_weights(model.layers, data.weights)
+    outputs, expected = run(subject, model, case), expected_outputs(case, data)
+    assert [array.shape for array in outputs] == [one.value.shape for one in expected.values()]
+    ratio = max(comparison.ratio for comparison in compared(expected, outputs))
+    if ratio > 1.0:
+        diagnosis = diagnose(case, data, outputs, list(expected.values()))
+        pytest.fail(f"wrong values, ratio {ratio:.3g}; cause: {diagnosis.sentence}")
+
+
+each_model = pytest.mark.parametrize("name", MODELS)
+
+
+def there_and_back(subject, built, fresh, form, folder):
+    """The model that is read from the file that another was saved in."""
+    if form.unwritten(subject.keras):
+        pytest.skip(f"{subject.flavour} {subject.version} has {form.unwritten(subject.keras)}")
+    path = folder / f"model{form.suffix}"
+    form.save(subject.keras, built.model, path)
+    model = form.load(subject.keras, path, fresh)
+    if not form.weighed:
+        model.set_weights(built.model.get_weights())
+    return model
+
+
+def copied(subject, built, copy):
+    model = COPIES[copy](subject.keras, built.model)
+    model.set_weights(built.model.get_weights())
+    return model
+
+
+def same_model(subject, built, again, case):
+    """What is computed is the same, bit by bit."""
+    for before, after in zip(run(subject, built.model, case), run(subject, again, case)):
+        np.testing.assert_array_equal(before, after)
+
+
+def same_configuration(built, again):
+    """Each layer has the arguments that it had, in JSON, which knows no tuples."""
+    before, after = (json.loads(json.dumps(configurations(model), default=str)) for model in (built.model, again))
+    assert list(before) == list(after)
+    for name, config in before.items():
+        lost = {key: (value, after[name].get(key)) for key, value in config.items() if value != after[name].get(key)}
+        assert not lost, f"{name} lost {lost}"
+
+
+def configurations(model):
+    """By name; inputs are named anew in a clone."""
+    return {layer.name: layer.get_config() for layer in model.layers if type(layer).__name__ != "InputLayer"}
+
+
+def drawn(subject, case):
+    """A model with the weights of its case, and another that has weights of its own."""
+    built, other = subject.build(case), subject.build(case)
+    set_weights(built.layers, draw(case).weights)
+    return built, other.model
+
+
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [pytest.param(name, way, id=f"{name}-{way}") for name in MODELS for way in ways(name)],
+)
+def test_file_gives_the_model_back(subject, tmp_path, name, form):
+    built, fresh = drawn(subject, MODELS[name])
+    again = there_and_back(subject, built, fresh, FORMATS[form], tmp_path)
+    same_model(subject, built, again, MODELS[name])
+    if FORMATS[form].whole and again.layers:
+        same_configuration(built, again)
+
+
+@each_model
+@pytest.mark.parametrize("copy", COPIES)
+def test_copy_of_a_model_is_the_model(subject, name, copy):
+    built, _ = drawn(subject, MODELS[name])
+    again = copied(subject, built, copy)
+    same_model(subject, built, again, MODELS[name])
+    same_configuration(built, again)
+
+
+def test_kept(subject, register, kept_case, tmp_path):
+    """A model of the option space is what a file, or a copy of it, gives back."""
+    form, case = kept_case
+    if subject.unsupported(case):
+        pytest.skip(subject.unsupported(case))
+    if any(record.covers(case) for record in register):
+        pytest.skip("this Keras departs in this case")
+    built, fresh = drawn(subject, case)
+    if form in COPIES:
+        again = copied(subject, built, form)
+    else:
+        again = there_and_back(subject, built, fresh, FORMATS[form], tmp_path)
+    same_model(subject, built, again, case)
+    if form in COPIES or FORMATS[form].whole:
+        same_configuration(built, again)
+
+
+#: The one LSTM that files are damaged of.
+DAMAGED = Case("damaged", Model((LSTM(3, return_sequences=True), Dense(2))), batch=2, steps=4, features=5)
+
+
+def refuses(subject, form, tmp_path, damage, names):
+    """A file is written, damaged and refused in words that name the file, the layer or the variable."""
+    keras, path = subject.keras, tmp_path / f"mine{form.suffix}"
+    if form.unwritten(keras):
+        pytest.skip(f"{subject.flavour} {subject.version} has {form.unwritten(keras)}")
+    built, fresh = drawn(subject, DAMAGED)
+    form.save(keras, built.model, path)
+    damage(path)
+    with pytest.raises(Exception) as raised:  # noqa: PT011  of any kind, as long as it says what is wrong
+        form.load(keras, path, fresh)
+    text = str(raised.value)
+    assert any(name in text for name in (*names, path.name)), f"does not say what is wrong: {text}"
+
+
+@pytest.mark.parametrize("form", ["keras", "h5", "weights", "old_weights"])
+def test_truncated_file_is_refused(subject, tmp_path, form):
+    refuses(subject, FORMATS[form], tmp_path, damage.truncate, ("truncated file",))
+
+
+@pytest.mark.parametrize("form", ["keras", "h5", "weights", "old_weights"])
+@pytest.mark.parametrize("what", damage.TO_WEIGHTS)
+def test_altered_weights_are_refused(subject, tmp_path, form, what):
+    edit = damage.TO_WEIGHTS[what]
+    refuses(subject, FORMATS[form], tmp_path, lambda path: damage.edit_weights(path, edit), ("kernel", "lstm"))
+
+
+@pytest.mark.parametrize("form", ["keras", "h5", "json"])
+@pytest.mark.parametrize("what", damage.TO_CONFIG)
+def test_altered_configuration_is_refused(subject, tmp_path, form, what):
+    old, new = damage.TO_CONFIG[what]
+    refuses(subject, FORMATS[form], tmp_path, lambda path: damage.edit_config(path, old, new), (new,))
