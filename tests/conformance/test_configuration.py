@@ -69,7 +69,7 @@ def test_configuration_may_be_used_twice(subject, name):
     type(layer).from_config(config)
     taken = sorted(set(layer.get_config()) - set(config))
     assert not taken, f"from_config took {taken} out of it"
-    assert config == layer.get_config()
+    assert config == layer.get_config(), "from_config made another configuration of what lies in it"
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_cell_of_ones_own_is_found_among_custom_objects(subject, name):
     own = own_cell(subject.keras.layers)
     layer = OF_OWN_CELLS[name](subject.keras.layers, own)
     made = type(layer).from_config(layer.get_config(), custom_objects={"Own": own})
-    assert made.get_config() == layer.get_config()
+    assert made.get_config() == layer.get_config(), "made again it has another configuration"
 
 
 def test_activation_of_ones_own_is_found_among_custom_objects(subject):
