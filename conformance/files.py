@@ -23,9 +23,7 @@ from conformance.data import draw, seed
 from conformance.expected import expected_outputs
 from conformance.faults import with_activation
 from conformance.fixtures import FIXTURES
-from conformance.subject import FLAVOURS, Subject, load
-from conformance.subject.adapter import set_weights
-from conformance.subject.files import COPIES, FORMATS, Format
+from conformance.subject import COPIES, FLAVOURS, FORMATS, Format, Subject, load, set_weights
 from reference_impl import LSTM, Bidirectional, Dense, Embedding, Layer, LSTMCell, Model
 from reference_impl.constraints import MaxNorm
 from reference_impl.regularizers import L2

@@ -20,7 +20,7 @@ from conformance.divergences import REGISTER, load_register
 from conformance.divergences.ranges import RangeError, revised, rewritten
 from conformance.divergences.showing import SHOWN, keep, read, run_programs, surprises
 from conformance.fixtures import FixtureError
-from conformance.subject.load import SubjectError, load
+from conformance.subject import SubjectError, load
 
 
 class RegisterError(Exception):

@@ -1,18 +1,23 @@
 """The subject: the Keras being judged. Only this package imports Keras or TensorFlow and knows that versions differ."""
 
-from conformance.subject.adapter import Subject
+from conformance.subject.adapter import Subject, set_weights
 from conformance.subject.build import input_arrays
+from conformance.subject.files import COPIES, FORMATS, Format
 from conformance.subject.load import FLAVOURS, SubjectError, load
 from conformance.subject.modes import ROWS, jit_argument
 from conformance.subject.summary import UnreadableSummaryError
 
 __all__ = [
+    "COPIES",
     "FLAVOURS",
+    "FORMATS",
     "ROWS",
+    "Format",
     "Subject",
     "SubjectError",
     "UnreadableSummaryError",
     "input_arrays",
     "jit_argument",
     "load",
+    "set_weights",
 ]

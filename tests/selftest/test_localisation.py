@@ -106,7 +106,7 @@ def test_dropout_at_inference(name, where, subject):
             return super().call(sequences, initial_state=initial_state, mask=mask, training=True)
 
     told = where(Planted, space.case(name))
-    assert told.endswith("is right, and no two calls return the same: something is dropped at inference")
+    assert told.endswith("is right, and calls do not return the same: something is dropped at inference")
 
 
 def test_what_only_goes_with_dropout_is_not_called_dropping(where, subject):
