@@ -37,8 +37,10 @@ def revised(record: Divergence, records: Sequence[Divergence], showings: Sequenc
     between = [version for version in hidden if shown[0] < version < shown[-1]]
     if between:
         raise RangeError(f"{record.id}: shows in {shown[0]} and in {shown[-1]}, but not in {between[0]}")
-    below, above = ([version for version in hidden if version < shown[0]], [v for v in hidden if v > shown[-1]])
-    bounds = [_bound(old, LOWER, shown[0], below), _bound(old, UPPER, shown[-1], above)]
+    bounds = [
+        _bound(old, LOWER, shown[0], [version for version in hidden if version < shown[0]]),
+        _bound(old, UPPER, shown[-1], [version for version in hidden if version > shown[-1]]),
+    ]
     return ",".join(filter(None, (*bounds, *excluded)))
 
 

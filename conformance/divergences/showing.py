@@ -40,10 +40,11 @@ def _end(record: Divergence, context: Any) -> str:
     writing.close()
     try:
         raised = reading.recv()
-    except EOFError:  # the process died
-        return SHOWN if record.crashes else DIED
-    finally:
-        process.join()
+    except EOFError:
+        raised = DIED
+    process.join()
+    if record.crashes:
+        return SHOWN if process.exitcode < 0 else raised or NOT_SHOWN
     if not raised:
         return NOT_SHOWN
     return SHOWN if raised.partition(":")[0] in ("AssertionError", *record.raises.split(" or ")) else raised

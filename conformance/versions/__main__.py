@@ -100,7 +100,8 @@ def _check(chosen: argparse.Namespace) -> Iterator[str]:
         if not path.exists() or path.read_text(encoding="utf-8") != text
     ]
     wrong += [f"{path} is of no record" for path in _reports_there(chosen.summaries) - set(commands["upstream"])]
-    wrong += (line for summary in _summaries(chosen.summaries) for line in unexplained(summary, load_register()))
+    register = load_register()
+    wrong += (line for summary in _summaries(chosen.summaries) for line in unexplained(summary, register))
     yield from wrong or [RIGHT]
 
 

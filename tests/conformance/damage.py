@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+from contextlib import contextmanager
 
 import h5py
 
@@ -14,13 +15,11 @@ def truncate(path):
 
 def edit_weights(path, edit):
     """Edit the kernel of the LSTM in HDF5, by itself or in a .keras archive; the kernel is known by its shape."""
-    if not zipfile.is_zipfile(path):
-        return _edit_hdf5(path, edit)
-    folder = path.parent / "unpacked"
-    with zipfile.ZipFile(path) as archive:
-        archive.extractall(folder)
-    _edit_hdf5(folder / "model.weights.h5", edit)
-    return _pack(folder, path)
+    if zipfile.is_zipfile(path):
+        with _unpacked(path) as folder:
+            _edit_hdf5(folder / "model.weights.h5", edit)
+    else:
+        _edit_hdf5(path, edit)
 
 
 def edit_config(path, old, new):
@@ -28,12 +27,8 @@ def edit_config(path, old, new):
     if path.suffix == ".json":
         path.write_text(_replaced(path.read_text(), old, new))
     elif zipfile.is_zipfile(path):
-        folder = path.parent / "unpacked"
-        with zipfile.ZipFile(path) as archive:
-            archive.extractall(folder)
-        config = folder / "config.json"
-        config.write_text(_replaced(config.read_text(), old, new))
-        _pack(folder, path)
+        with _unpacked(path) as folder:
+            edit_config(folder / "config.json", old, new)
     else:
         with h5py.File(path, "r+") as file:
             config = file.attrs["model_config"]
@@ -55,7 +50,13 @@ def _edit_hdf5(path, edit):
         edit(file, name)
 
 
-def _pack(folder, path):
+@contextmanager
+def _unpacked(path):
+    """The files of an archive in a folder, from which it is packed again."""
+    folder = path.parent / "unpacked"
+    with zipfile.ZipFile(path) as archive:
+        archive.extractall(folder)
+    yield folder
     with zipfile.ZipFile(path, "w") as archive:
         for file in folder.rglob("*"):
             archive.write(file, file.relative_to(folder))
