@@ -103,7 +103,7 @@ class Subject:
             return f"{known} has no zero_output_for_mask"
         if case.dtype.startswith("mixed_") and not self.has_mixed_policies:
             return f"{known} has no mixed precision"
-        return self._cannot_be_run(case)
+        return self._lacks(_arguments(case)) or self._cannot_be_run(case)
 
     def _cannot_be_run(self, case: Case) -> str:
         """Why this version cannot build or run a model in the way that the case asks for, or an empty string."""
@@ -270,11 +270,14 @@ class Subject:
             return f"{known} prints each batch's loss by itself"
         if program.optimizer.global_clipnorm and self.environment.backend in WITHOUT_GLOBAL_CLIPNORM:
             return f"{known} has no global_clipnorm"
-        penalties = (value for layer in program.layers for value in vars(layer).values())
-        for described in (program.loss, program.optimizer, *penalties):
-            module = self._module(described)
-            if module and not hasattr(module, type(described).__name__):
-                return f"{known} has no {type(described).__name__}"
+        return self._lacks([program.loss, program.optimizer, *_arguments(program.case)])
+
+    def _lacks(self, described: Sequence[Any]) -> str:
+        """Which loss, optimizer, regularizer or constraint this version has no class for, or an empty string."""
+        for value in described:
+            module = self._module(value)
+            if module and not hasattr(module, type(value).__name__):
+                return f"{self.flavour} {self.version} has no {type(value).__name__}"
         return ""
 
     def _module(self, described: Any) -> Any:
@@ -360,6 +363,12 @@ def reset_states(layers: Sequence[Any]) -> None:
         reset = getattr(layer, "reset_state", None) or getattr(layer, "reset_states", None)
         if reset and getattr(layer, "stateful", False):
             reset()
+
+
+def _arguments(case: Case) -> List[Any]:
+    """Of all layers."""
+    layers = (inner for layer in case.model.layers for inner in layers_within(layer))
+    return [value for layer in layers for value in vars(layer).values()]
 
 
 def _activation_names(case: Case) -> List[str]:

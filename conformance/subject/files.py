@@ -16,6 +16,7 @@ from conformance.subject.build import flat
 
 Keras = Any
 Model = Any
+Program = Callable[[], Model]
 Missing = Callable[[Keras], str]
 
 
@@ -27,15 +28,14 @@ def _nothing(keras: Keras) -> str:
 class Format:
     """One way of keeping a model.
 
-    ``save`` writes it to a path, ``load`` returns the model that is kept there. That of weights alone is the fresh
-    model it is given, which has been made anew from the program. ``whole`` says that the program is not needed,
-    ``weighed`` that the weights are kept. ``unwritten`` and ``unread`` say what a version lacks for it, in words, or
-    nothing.
+    ``save`` writes it to a path, ``load`` returns the model that is kept there. Where weights alone are kept, the model
+    is made anew from the program, which ``load`` is given. ``whole`` says that the program is not needed, ``weighed``
+    that the weights are kept. ``unwritten`` and ``unread`` say what a version lacks for it, in words, or nothing.
     """
 
     suffix: str
     save: Callable[[Keras, Model, Path], None]
-    load: Callable[[Keras, Path, Model], Model]
+    load: Callable[[Keras, Path, Program], Model]
     whole: bool = True
     weighed: bool = True
     unwritten: Missing = _nothing
@@ -83,7 +83,7 @@ def _takes_formats(save: Callable[..., None]) -> bool:
     return "save_format" in signature(save).parameters
 
 
-def _load_model(keras: Keras, path: Path, fresh: Model) -> Model:
+def _load_model(keras: Keras, path: Path, program: Program) -> Model:
     safely = {} if _no_zip(keras) else {"safe_mode": True}
     return keras.models.load_model(str(path), **safely)
 
@@ -96,15 +96,16 @@ def _save_for_serving(keras: Keras, model: Model, path: Path) -> None:
             model.export(str(path))
 
 
-def _load_served(keras: Keras, path: Path, fresh: Model) -> Model:
-    return _load_model(keras, path, fresh) if _takes_formats(keras.Model.save) else Served(keras, path)
+def _load_served(keras: Keras, path: Path, program: Program) -> Model:
+    return _load_model(keras, path, program) if _takes_formats(keras.Model.save) else Served(keras, path)
 
 
 def _save_weights(keras: Keras, model: Model, path: Path) -> None:
     model.save_weights(str(path))
 
 
-def _load_weights(keras: Keras, path: Path, fresh: Model) -> Model:
+def _load_weights(keras: Keras, path: Path, program: Program) -> Model:
+    fresh = program()
     status = fresh.load_weights(str(path))
     if hasattr(status, "assert_existing_objects_matched"):  # a checkpoint may lack weights without a word
         status.assert_existing_objects_matched()
@@ -136,7 +137,7 @@ FORMATS: Dict[str, Format] = {
     "json": Format(
         ".json",
         lambda keras, model, path: _write(path, model.to_json()),
-        lambda keras, path, fresh: keras.models.model_from_json(path.read_text()),
+        lambda keras, path, program: keras.models.model_from_json(path.read_text()),
         weighed=False,
     ),
 }
