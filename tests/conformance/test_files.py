@@ -5,6 +5,7 @@ import json
 import damage
 import numpy as np
 import pytest
+from arguments import MADE, PLAIN, takes, value_of
 from packaging.version import Version
 
 from conformance.case import Case
@@ -141,6 +142,25 @@ def test_kept(subject, register, kept_case, tmp_path):
     same_model(subject, built, again, case)
     if form in COPIES or FORMATS[form].whole:
         same_configuration(built, again)
+
+
+#: All arguments of an LSTM; an unrolled one is another computation.
+ARGUMENTS = {"unroll": ["unroll"], "others": [name for name in (*PLAIN, *MADE) if name != "unroll"]}
+
+
+@pytest.mark.parametrize("form", [name for name, form in FORMATS.items() if form.whole])
+@pytest.mark.parametrize("names", ARGUMENTS)
+def test_file_keeps_every_argument(subject, tmp_path, names, form):
+    """An LSTM whose arguments are other than their defaults is configured so when it is read again."""
+    keras = subject.keras
+    given = {name: value_of(subject, name) for name in ARGUMENTS[names] if takes(subject, "LSTM", name)}
+    inputs = keras.Input(batch_shape=(2, 3, 4))
+    model = keras.Model(inputs, subject.lstm(**{"units": 3, **given})(inputs))
+    built = Built(model, model.layers, ())
+    again = there_and_back(subject, built, None, FORMATS[form], tmp_path)
+    if not again.layers:
+        pytest.skip("what is read has no configuration")
+    same_configuration(built, again)
 
 
 #: The one LSTM that files are damaged of.

@@ -1,4 +1,4 @@
-"""What a layer answers without being run: shapes, masks, weights, names, arguments."""
+"""What a layer answers without being run: shapes, masks, weights, names."""
 
 import inspect
 
@@ -195,28 +195,6 @@ def test_initial_state_of_a_cell_is_zeros(subject, units, dtype):
     assert not any(state.any() for state in states)
 
 
-#: Arguments of LSTM that are their own value, each with one that is not its default.
-PLAIN = {
-    "units": 7,
-    "use_bias": False,
-    "unit_forget_bias": False,
-    "dropout": 0.25,
-    "recurrent_dropout": 0.125,
-    "implementation": 1,
-    "seed": 7,
-    "return_sequences": True,
-    "return_state": True,
-    "go_backwards": True,
-    "stateful": True,
-    "unroll": True,
-    "time_major": True,
-    "zero_output_for_mask": True,
-    "use_cudnn": False,
-    "trainable": False,
-    "name": "mine",
-}
-
-
 @pytest.mark.parametrize("returns", ["last", "sequences"])
 @pytest.mark.parametrize("mode", MERGE_MODES)
 def test_bidirectional_returns_its_own_dtype(subject, uniform, mode, returns):
@@ -227,83 +205,6 @@ def test_bidirectional_returns_its_own_dtype(subject, uniform, mode, returns):
     layer = subject.keras.layers.Bidirectional(halves, merge_mode=mode, dtype="float16")
     outputs = flat(layer(subject.tensors(uniform(BATCH, STEPS, FEATURES))))
     assert [subject.to_numpy(output).dtype.name for output in outputs] == ["float16"] * (1 if mode else 2)
-
-
-#: Those that Bidirectional decides itself for its halves.
-NOT_OF_HALVES = ("name", "seed", "go_backwards", "zero_output_for_mask")
-
-#: Arguments that are functions or objects: the module of Keras they are from and how one is made.
-MADE = {
-    "activation": ("activations", lambda module: module.get("relu")),
-    "recurrent_activation": ("activations", lambda module: module.get("hard_sigmoid")),
-    "kernel_initializer": ("initializers", lambda module: module.Constant(0.25)),
-    "recurrent_initializer": ("initializers", lambda module: module.Constant(0.5)),
-    "bias_initializer": ("initializers", lambda module: module.Constant(0.75)),
-    "kernel_regularizer": ("regularizers", lambda module: module.l2(0.25)),
-    "recurrent_regularizer": ("regularizers", lambda module: module.l2(0.5)),
-    "bias_regularizer": ("regularizers", lambda module: module.l2(0.75)),
-    "activity_regularizer": ("regularizers", lambda module: module.l2(1.0)),
-    "kernel_constraint": ("constraints", lambda module: module.MaxNorm(1.0)),
-    "recurrent_constraint": ("constraints", lambda module: module.MaxNorm(2.0)),
-    "bias_constraint": ("constraints", lambda module: module.MaxNorm(3.0)),
-}
-
-
-def with_argument(subject, name, value):
-    """An LSTM with one argument given, if this Keras has it."""
-    if name not in inspect.signature(subject.keras.layers.LSTM).parameters and not hasattr(subject.lstm(UNITS), name):
-        pytest.skip(f"the LSTM of this Keras has no argument {name}")
-    return subject.lstm(**{"units": UNITS, name: value})
-
-
-@pytest.mark.parametrize("name", PLAIN)
-def test_config_keeps_the_argument(subject, name):
-    config = with_argument(subject, name, PLAIN[name]).get_config()
-    assert name in config, f"the configuration has no {name}"
-    assert config[name] == PLAIN[name]
-
-
-@pytest.mark.parametrize("name", [name for name in PLAIN if name != "seed"])  # of a seed there is no attribute
-def test_attribute_is_the_argument(subject, name):
-    assert getattr(with_argument(subject, name, PLAIN[name]), name) == PLAIN[name]
-
-
-@pytest.mark.parametrize("name", MADE)
-def test_config_keeps_the_object(subject, name):
-    module_name, make = MADE[name]
-    module = getattr(subject.keras, module_name)
-    config = with_argument(subject, name, make(module)).get_config()
-    assert name in config, f"the configuration has no {name}"
-    assert same(module.get(config[name]), make(module))
-
-
-@pytest.mark.parametrize("name", [name for name in PLAIN if name not in NOT_OF_HALVES])
-def test_halves_keep_the_argument(subject, name):
-    """Bidirectional gives both of its halves what the layer was given."""
-    layer = subject.keras.layers.Bidirectional(with_argument(subject, name, PLAIN[name]))
-    assert [getattr(half, name) for half in (layer.forward_layer, layer.backward_layer)] == [PLAIN[name]] * 2
-
-
-@pytest.mark.parametrize("name", MADE)
-def test_halves_keep_the_object(subject, name):
-    module_name, make = MADE[name]
-    value = make(getattr(subject.keras, module_name))
-    layer = subject.keras.layers.Bidirectional(with_argument(subject, name, value))
-    assert all(same(getattr(half, name), value) for half in (layer.forward_layer, layer.backward_layer))
-
-
-@pytest.mark.parametrize("name", MADE)
-def test_attribute_is_the_object(subject, name):
-    module_name, make = MADE[name]
-    value = make(getattr(subject.keras, module_name))
-    assert same(getattr(with_argument(subject, name, value), name), value)
-
-
-def same(one, other):
-    """Whether two are the same function, or objects of the same class and configuration."""
-    if one is other or not hasattr(other, "get_config"):
-        return one is other
-    return type(one) is type(other) and one.get_config() == other.get_config()
 
 
 @pytest.mark.parametrize("batch", [1, 2])
