@@ -16,7 +16,7 @@ from conformance.divergences import Divergence, load_register
 from conformance.documented import Figures, load_documents
 from conformance.files import kept_case
 from conformance.fixtures import FixtureError
-from conformance.judge import DIVERGES, KNOWN, UNSUPPORTED, Judgement, judge
+from conformance.judge import DIVERGES, KNOWN, UNSUPPORTED, Judgement, judge, on_record_raised
 from conformance.report import reproduction
 from conformance.report.evidence import evidence
 from conformance.report.stash import EVIDENCE, SUBJECT
@@ -91,14 +91,16 @@ def pytest_report_header(config: pytest.Config) -> List[str]:
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     """Turn a failure that is on record into a known divergence; a test that passes against the record fails."""
-    record = next((record for record in item.config.stash[REGISTER] if record.covers_test(item.name)), None)
+    records = [record for record in item.config.stash[REGISTER] if record.covers_test(item.name)]
     outcome = yield
-    if record is None or (outcome.excinfo and issubclass(outcome.excinfo[0], pytest.skip.Exception)):
+    if not records or (outcome.excinfo and issubclass(outcome.excinfo[0], pytest.skip.Exception)):
         return
     error = outcome.excinfo[1] if outcome.excinfo else None
-    surprise = record.surprise_raised(error) if error else "conforms, against the record"
-    if surprise:
-        outcome.force_exception(pytest.fail.Exception(f"not as on record in {record.id}: {surprise}"))
+    record, surprise = on_record_raised(records, error) if error else (records[0], "conforms, against the record")
+    if record is None or surprise:
+        failure = pytest.fail.Exception(f"not as on record in {records[0].id}: {surprise}")
+        failure.__cause__ = error  # what was raised instead is shown too
+        outcome.force_exception(failure)
     else:
         item.user_properties[:] = [*_of_known(item.user_properties), ("record", record.id)]
         outcome.force_exception(pytest.xfail.Exception(f"known divergence {record.id}: {record.departs}"))

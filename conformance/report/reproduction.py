@@ -18,7 +18,8 @@ from conformance.expression import calls, expression, input_expression, names, w
 from conformance.gradients import cotangents, expected_gradients
 from conformance.report.terminal import SETTINGS
 from conformance.subject import ROWS, Subject, input_arrays, jit_argument
-from reference_impl import StackedRNNCells
+from conformance.subject.adapter import OF_TENSORFLOW_1, OTHER_DEFAULTS
+from reference_impl import LSTM, StackedRNNCells
 from reference_impl.types import Array
 
 #: A file's name has at most 255 bytes.
@@ -42,6 +43,7 @@ IMPORTS = {
     "tensorflow.keras": "keras = tensorflow.keras",
     "keras": "import keras",
     "tf_keras": "import tf_keras as keras",
+    "tensorflow.compat.v1.keras": "keras = tensorflow.compat.v1.keras",
 }
 
 PROGRAM = '''\
@@ -150,7 +152,16 @@ def _imports(case: Case, flavour: str, lstm: str) -> List[str]:
     own = [f"from {module} import {name} as LSTM"] if lstm else []
     kept = [name for name in used if not (lstm and name == "LSTM")]
     layers = [f"{', '.join(kept)} = {', '.join(f'keras.layers.{name}' for name in kept)}"] if kept else []
+    if flavour == OF_TENSORFLOW_1:
+        layers += ["from functools import partial"]
+        layers += [_with_defaults(name) for name in kept if name in ("LSTM", "LSTMCell")]
     return [IMPORTS[flavour], *own, *layers, "Input, Model, Sequential = keras.Input, keras.Model, keras.Sequential"]
+
+
+def _with_defaults(name: str) -> str:
+    """The line that gives a layer of TensorFlow 1 the defaults of the others."""
+    given = ", ".join(f"{argument}={getattr(LSTM(1), argument)!r}" for argument in OTHER_DEFAULTS)
+    return f"{name} = partial({name}, {given})"
 
 
 def _model(case: Case) -> List[str]:

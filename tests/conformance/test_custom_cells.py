@@ -181,7 +181,7 @@ def test_stack_of_cells_with_one_state(subject, halving, integers, size, given, 
 def test_stack_with_an_lstm_cell_below(subject, halving, uniform):
     """An LSTMCell, of two states, below a cell of one."""
     layers = subject.keras.layers
-    lstm = layers.LSTMCell(WIDTH)
+    lstm = subject.layer(LSTMCell(WIDTH), "float32")
     rnn = layers.RNN(layers.StackedRNNCells([lstm, halving()]), return_sequences=True)
     rnn.build((BATCH, STEPS, 2))
     weights = [uniform(*shape) for shape in LSTMCell(WIDTH).weight_shapes(2).values()]
