@@ -33,8 +33,9 @@ BATCH, SAMPLES, WHOLE = 4, 11, 12
 #: An optimizer's arguments that clip.
 BOUNDS = ("clipvalue", "clipnorm", "global_clipnorm")
 
-#: How Keras is made to train: by ``fit``, with ``run_eagerly=True``, or batch by batch with ``train_on_batch``.
-WAYS = ("fit", "eagerly", "on_batch")
+#: How Keras is made to train: by ``fit``, with ``run_eagerly=True``, batch by batch with ``train_on_batch``, or by
+#: ``fit`` on two replicas of MirroredStrategy, which have the same share of each batch where samples are WHOLE.
+WAYS = ("fit", "eagerly", "on_batch", "mirrored")
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,8 @@ class Program:
         first, stateful = self.layers[0], any(layer.stateful for layer in self.layers)
         mask = "gaps" if isinstance(first, (Masking, Embedding)) else ""
         rows = BATCH if stateful else self.samples
-        return Case(self.id, Model(self.layers), rows, self.steps, FEATURES, api="sequential", mask=mask)
+        mode = "mirrored" if self.way == "mirrored" else "call"
+        return Case(self.id, Model(self.layers), rows, self.steps, FEATURES, api="sequential", mask=mask, mode=mode)
 
     @property
     def compiled(self) -> Compiled:
@@ -149,6 +151,7 @@ CONSTRAINED = LSTM(3, kernel_constraint=MaxNorm(0.6), recurrent_constraint=UnitN
 
 PROGRAMS = (
     Program("sgd", LAST, MSE, SGD(FAST)),
+    Program("sgd-mirrored", LAST, MSE, SGD(FAST), samples=WHOLE, way="mirrored"),
     Program("sgd-stateful", STATEFUL, MSE, SGD(FAST), samples=WHOLE),
     Program("sgd-frozen", FROZEN, MSE, SGD(FAST)),
     Program("sgd-frozen-penalized", FROZEN_PENALIZED, MSE, SGD(FAST), way="eagerly"),
@@ -188,6 +191,7 @@ PROGRAMS = (
     Program("rmsprop-centered-momentum", LAST, MSE, RMSprop(SLOWLY, momentum=0.9, centered=True), way="eagerly"),
     Program("rmsprop-centered-frozen", FROZEN, MAE, RMSprop(SLOWLY, rho=0.8, centered=True), way="eagerly"),
     Program("adam-bidirectional", BIDIRECTIONAL, MSE, Adam(SLOWLY)),
+    Program("adam-mirrored", SEQUENCE, HUBER, Adam(SLOWLY), samples=WHOLE, way="mirrored"),
     Program("adam-masked_sequence-step_weight", MASKED_SEQUENCE, MSE, Adam(SLOWLY), "steps", way="eagerly"),
     Program("adam-words_sequence-huber", WORDS_SEQUENCE, HUBER, Adam(SLOWLY, beta_1=0.8), way="eagerly"),
     Program("adam-categorical", (LSTM(3), Dense(3, "softmax")), CategoricalCrossentropy(), Adam(SLOWLY)),

@@ -59,7 +59,7 @@ class Bidirectional(Layer):
         output, width = forward.pop("output"), backward.pop("output")[-1]
         states = _both(forward, backward)
         if self.merge_mode is None:
-            return {"forward_output": output, "backward_output": output, **states}
+            return {"forward_output": output, "backward_output": (*output[:-1], width), **states}
         joined = output[-1] + width if self.merge_mode == "concat" else width
         return {"output": (*output[:-1], joined), **states}
 

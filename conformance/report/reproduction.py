@@ -17,8 +17,7 @@ from conformance.expected import expected_outputs
 from conformance.expression import calls, expression, input_expression, names, words
 from conformance.gradients import cotangents, expected_gradients
 from conformance.report.terminal import SETTINGS
-from conformance.subject import ROWS, Subject, input_arrays, jit_argument
-from conformance.subject.adapter import OF_TENSORFLOW_1, OTHER_DEFAULTS
+from conformance.subject import OF_TENSORFLOW_1, OTHER_DEFAULTS, ROWS, Subject, input_arrays, jit_argument
 from reference_impl import LSTM, StackedRNNCells
 from reference_impl.types import Array
 

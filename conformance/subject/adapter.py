@@ -296,7 +296,8 @@ class Subject:
         built, (x, y, weight) = self.build(program.case), samples
         set_weights(built.layers, weights)
         eagerly = {"run_eagerly": True} if program.way == "eagerly" else {}
-        built.model.compile(optimizer=self._made(program.optimizer), loss=self._made(program.loss), **eagerly)
+        with building(self.tensorflow, program.case.mode):
+            built.model.compile(optimizer=self._made(program.optimizer), loss=self._made(program.loss), **eagerly)
         evaluated = built.model.evaluate(x, y, batch_size=BATCH, sample_weight=weight, verbose=0)
         reset_states(built.layers)
         train = self._by_batch if program.way == "on_batch" else self._by_fit

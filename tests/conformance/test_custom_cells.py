@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from by_hand import agree, call
 
+from conformance.subject.adapter import reset_states
 from conformance.subject.build import flat
 from reference_impl import LSTM, LSTMCell, estimate
 
@@ -113,6 +114,24 @@ def test_stateful(subject, halving, integers):
     outputs, state = halved_sums(first)
     same(call(subject, rnn, first), [outputs])
     same(call(subject, rnn, second), halved_sums(second, state)[:1])
+
+
+def test_reset_goes_back_to_the_initial_state_of_the_cell(subject, integers):
+    """A stateful layer starts from what its cell makes, and after a reset again."""
+    if subject.generation < 3:
+        pytest.skip("this Keras documents that a reset is to zeros")
+
+    class Own(subject.keras.layers.LSTMCell):
+        def get_initial_state(self, inputs=None, batch_size=None, dtype=None):
+            return [subject.tensors(np.ones((BATCH, WIDTH), "float32")) for _ in "hc"]
+
+    rnn = subject.keras.layers.RNN(Own(WIDTH), stateful=True)
+    x = integers(BATCH, STEPS, WIDTH)
+    rnn.build(x.shape)
+    (first,) = call(subject, rnn, x)
+    reset_states([rnn])
+    (again,) = call(subject, rnn, x)
+    assert np.array_equal(first, again), "after a reset it starts from another state"
 
 
 def test_cell_is_built_for_one_step(subject, halving, integers):

@@ -123,3 +123,16 @@ def test_no_two_layers_start_alike(subject, name):
         for other in others:
             assert not np.array_equal(first[0], other[0])
             assert not np.array_equal(first[1], other[1])
+
+
+@each_layer
+def test_the_global_seed_decides_the_weights(subject, name):
+    """Drawn after the same seed they are the same, after another they are others."""
+    if not hasattr(subject.keras.utils, "set_random_seed"):
+        pytest.skip("this Keras has no set_random_seed()")
+    drawn = []
+    for number in (7, 7, 8):
+        subject.keras.utils.set_random_seed(number)
+        drawn.append(fresh(subject, name)[0][:2])
+    assert all(map(np.array_equal, drawn[0], drawn[1])), "equal seeds gave other weights"
+    assert not any(map(np.array_equal, drawn[0], drawn[2]))

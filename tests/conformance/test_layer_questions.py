@@ -4,12 +4,14 @@ import inspect
 
 import numpy as np
 import pytest
-from by_hand import agree
+from by_hand import agree, call
 
 from conformance.subject.build import flat
+from conformance.subject.summary import read_summary
 from reference_impl import LSTM, RNN, Bidirectional, LSTMCell, StackedRNNCells, TimeDistributed, parameter_count
 
 BATCH, STEPS, FEATURES, UNITS = 2, 6, 5, 3
+SHAPE = (BATCH, STEPS, FEATURES)
 CELLS = StackedRNNCells((LSTMCell(4), LSTMCell(3)))
 MERGE_MODES = ("concat", "sum", "mul", "ave", None)
 RETURNS = {
@@ -205,6 +207,50 @@ def test_bidirectional_returns_its_own_dtype(subject, uniform, mode, returns):
     layer = subject.keras.layers.Bidirectional(halves, merge_mode=mode, dtype="float16")
     outputs = flat(layer(subject.tensors(uniform(BATCH, STEPS, FEATURES))))
     assert [subject.to_numpy(output).dtype.name for output in outputs] == ["float16"] * (1 if mode else 2)
+
+
+@pytest.mark.parametrize("returns", ["last", "sequences"])
+@pytest.mark.parametrize("mode", ["concat", None])
+def test_halves_of_other_widths(subject, uniform, mode, returns):
+    """Side by side, or in a list, the outputs of the halves need not be alike; what is told of them is what is."""
+    if "backward_layer" not in inspect.signature(subject.keras.layers.Bidirectional.__init__).parameters:
+        pytest.skip("a Bidirectional of this Keras makes its backward half itself")
+    halves = [subject.lstm(width, go_backwards=width > UNITS, **RETURNS[returns]) for width in (UNITS, UNITS + 2)]
+    layer = subject.keras.layers.Bidirectional(halves[0], merge_mode=mode, backward_layer=halves[1])
+    told = [shape_of(subject, output) for output in flat(layer(subject.keras.Input(batch_shape=SHAPE)))]
+    returned = [output.shape for output in call(subject, layer, uniform(*SHAPE))]
+    assert told == returned, f"told {told}"
+    answered = shapes_in(layer.compute_output_shape(SHAPE))
+    assert answered == returned, f"answered {answered}"
+
+
+def test_no_steps(by_hand, uniform):
+    """A sequence of no steps leaves the states as they are; there is no output yet, which is zeros."""
+    lstm = by_hand(LSTM(UNITS, return_state=True), SHAPE)
+    h, c = uniform(BATCH, UNITS), uniform(BATCH, UNITS)
+    _, *states = lstm(np.zeros((BATCH, 0, FEATURES), "float32"), initial_state=[h, c])
+    assert all(map(np.array_equal, states, [h, c]))
+
+
+@pytest.mark.parametrize("wrapped", [False, True], ids=["LSTM", "Bidirectional"])
+def test_counts_of_a_model_that_is_partly_frozen(subject, wrapped):
+    """Frozen weights are counted, as such, in the summary and its rows."""
+    layers, lstm = subject.keras.layers, subject.lstm(UNITS, return_sequences=True, trainable=False)
+    frozen = layers.Bidirectional(lstm, trainable=False) if wrapped else lstm
+    model = subject.keras.Sequential([layers.InputLayer(**input_of(subject)), frozen, subject.lstm(2)])
+    width = 2 * UNITS if wrapped else UNITS
+    counts = [(2 if wrapped else 1) * 4 * UNITS * (FEATURES + UNITS + 1), 4 * 2 * (width + 2 + 1)]
+    summary = read_summary(model)
+    assert [row.parameters for row in summary.rows] == counts
+    totals = (summary.total, summary.trainable, summary.non_trainable)
+    assert totals == (sum(counts), counts[1], counts[0]), f"the totals are {totals}"
+    assert model.count_params() == sum(counts)
+
+
+def input_of(subject):
+    """What an InputLayer is given for the shape of its input."""
+    name = "batch_shape" if subject.generation >= 3 else "batch_input_shape"
+    return {name: SHAPE}
 
 
 @pytest.mark.parametrize("batch", [1, 2])

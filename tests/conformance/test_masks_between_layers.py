@@ -93,6 +93,16 @@ def test_embedding_in_a_time_distributed_makes_a_mask(subject, by_hand, uniform)
     agree(outputs, words.expected(table[tokens], masks=[tokens != 0]))
 
 
+def test_embedding_masks_nothing_unless_asked(subject, by_hand, uniform):
+    """Token 0 is a token like any other without ``mask_zero=True``."""
+    layers, tokens = subject.keras.layers, np.array([[0, 1, 0], [2, 0, 4]])
+    lstm, embedding, table = by_hand(LSTM(UNITS), SHAPE), layers.Embedding(5, FEATURES), uniform(5, FEATURES)
+    x = subject.keras.Input(tokens.shape[1:], dtype="int32")
+    model = subject.keras.Model(x, lstm.layer(embedding(x)))
+    embedding.set_weights([table])
+    agree([model.predict_on_batch(tokens)], lstm.expected(table[tokens]))
+
+
 def expected_of(lower, upper, x, lower_mask, upper_mask):
     """What two layers return, one reading the other, each with a mask of its own."""
 

@@ -241,3 +241,16 @@ def changed(description, **changes):
     if isinstance(description, Bidirectional):
         return replace(description, layer=changed(description.layer, **changes))
     return replace(description, **changes)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_states_are_taken_back_as_they_were_returned(by_hand, uniform, name):
+    """What a call returns behind its output is the initial state that the next call takes, nested as it is."""
+    layer = by_hand(changed(LAYERS[name], stateful=False, return_state=True), (BATCH, None, FEATURES))
+    if not layer.subject.eager:
+        pytest.skip("this Keras does not compute eagerly")
+    first, second = (layer.subject.tensors(uniform(*SHAPE)) for _ in range(2))
+    _, *states = layer.layer(first)
+    outputs = [layer.subject.to_numpy(output) for output in flat(layer.layer(second, initial_state=states))]
+    given = [layer.subject.to_numpy(state) for state in flat(states)]
+    agree(outputs, layer.expected(layer.subject.to_numpy(second), initial_state=given))

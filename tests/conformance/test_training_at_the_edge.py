@@ -54,3 +54,50 @@ def test_l1_l2_without_numbers_is_l1_and_l2(subject):
     regularizers = subject.keras.regularizers
     penalty = float(regularizers.get("l1_l2")(subject.tensors(np.full((1, 1), 2.0, "float32"))))
     assert np.isclose(penalty, 0.01 * 2.0 + 0.01 * 4.0), f"the penalty of 2 is {penalty:.4g}"
+
+
+def test_losses_of_all_outputs_are_added(subject):
+    """A model of two heads has the sum of their losses."""
+    layers, random = subject.keras.layers, np.random.RandomState(0)
+    x = layers.Input((3, 2))
+    below = layers.LSTM(3, return_sequences=True)(x)
+    model = subject.keras.models.Model(x, [layers.Dense(1)(below), layers.LSTM(2)(below)])
+    model.compile(loss=["mse", "mse"], optimizer=subject.keras.optimizers.SGD(0.1))
+    x, y = random.random_sample((4, 3, 2)).astype("float32"), [random.random_sample(s) for s in ((4, 3, 1), (4, 2))]
+    each = [((output - wanted) ** 2).mean() for output, wanted in zip(model.predict_on_batch(x), y)]
+    assert np.isclose(np.ravel(model.evaluate(x, y, verbose=0))[0], sum(each))
+
+
+def test_activity_of_all_outputs_is_penalized(subject):
+    """Of an LSTM that returns its states these are outputs too."""
+    penalty = subject.keras.regularizers.l2(1.0)
+    lstm = subject.keras.layers.LSTM(3, return_state=True, activity_regularizer=penalty)
+    outputs = [subject.to_numpy(output) for output in lstm(subject.tensors(np.ones((1, 3, 2), "float32")))]
+    assert np.isclose(float(sum(lstm.losses)), sum((output**2).sum() for output in outputs))
+
+
+def trained(subject, policy, optimizer):
+    """How far one step of training moves each weight of a model whose LSTM has this policy."""
+    keras, random = subject.keras, np.random.RandomState(0)
+    x, y = random.random_sample((4, 3, 2)).astype("float32"), random.random_sample((4, 1)).astype("float32")
+    inputs = keras.layers.Input((3, 2))
+    lstm = keras.layers.LSTM(3, dtype=subject.policy(policy))
+    model = keras.models.Model(inputs, keras.layers.Dense(1, dtype="float32")(lstm(inputs)))
+    before = [random.random_sample(weight.shape) - 0.5 for weight in model.get_weights()]
+    model.set_weights(before)
+    scaling = getattr(keras.mixed_precision, "LossScaleOptimizer", None) if policy == "mixed_float16" else None
+    model.compile(loss="mse", optimizer=scaling(optimizer) if scaling else optimizer)
+    model.train_on_batch(x, y)
+    return [after - start for start, after in zip(before, model.get_weights())]
+
+
+@pytest.mark.parametrize("clip", [{}, {"clipnorm": 0.01}], ids=["plain", "clipnorm"])
+def test_loss_scale_is_taken_out_of_the_gradients(subject, clip):
+    """And before they are clipped: weights move as in float32, but for what half precision rounds, under 5 %."""
+    if not subject.has_mixed_policies:
+        pytest.skip("this Keras has no mixed precision, or as an experiment")
+    single, mixed = (
+        trained(subject, policy, subject.keras.optimizers.SGD(0.5, **clip)) for policy in ("float32", "mixed_float16")
+    )
+    for one, other in zip(single, mixed):
+        assert np.abs(one - other).max() <= 0.05 * np.abs(one).max()

@@ -1,0 +1,84 @@
+"""Dtype policies: of the whole program, of a layer and of its parts."""
+
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+from by_hand import call
+
+from conformance.subject.build import flat
+from reference_impl import LSTM, RNN, Bidirectional, LSTMCell, StackedRNNCells, TimeDistributed
+
+BATCH, STEPS, FEATURES, UNITS = 2, 3, 4, 3
+SHAPE = (BATCH, STEPS, FEATURES)
+
+LAYERS = {
+    "LSTM": LSTM(UNITS, return_sequences=True),
+    "RNN": RNN(LSTMCell(UNITS)),
+    "StackedRNNCells": RNN(StackedRNNCells((LSTMCell(4), LSTMCell(UNITS)))),
+    "Bidirectional": Bidirectional(LSTM(UNITS)),
+    "TimeDistributed": TimeDistributed(LSTM(UNITS)),
+}
+
+
+@pytest.fixture(autouse=True)
+def mixed(subject):
+    if not subject.has_mixed_policies:
+        pytest.skip("this Keras has no mixed precision, or as an experiment")
+
+
+@contextmanager
+def global_policy(subject, name):
+    """The policy of layers that are given none."""
+    mixed_precision = subject.keras.mixed_precision
+    before = mixed_precision.global_policy()
+    mixed_precision.set_global_policy(name)
+    try:
+        yield
+    finally:
+        mixed_precision.set_global_policy(before)
+
+
+@pytest.mark.parametrize("policy", ["float64", "mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize("name", LAYERS)
+def test_global_policy_is_that_of_a_layer(subject, by_hand, uniform, name, policy):
+    """A layer made under it computes, bit by bit, what one does that is given the policy."""
+    shape = (BATCH, 2, STEPS, FEATURES) if name == "TimeDistributed" else SHAPE
+    x = uniform(*shape).astype("float64" if policy == "float64" else "float32")
+    told = by_hand(LAYERS[name], shape, policy)
+    with global_policy(subject, policy):
+        layer = subject.layer(LAYERS[name], "float32")
+        layer.build(shape)
+        layer.set_weights(told.weights)
+        outputs = call(subject, layer, x)
+    for one, other in zip(outputs, told(x)):
+        assert one.dtype == other.dtype
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("stacked", [False, True], ids=["cell", "stack"])
+def test_initial_state_of_a_cell_is_of_its_compute_dtype(subject, stacked):
+    cell = subject.keras.layers.LSTMCell(UNITS, dtype=subject.policy("mixed_float16"))
+    if not hasattr(cell, "get_initial_state") or subject.generation < 3:
+        pytest.skip("cells of this Keras are told the dtype of their initial states")
+    cell = subject.keras.layers.StackedRNNCells([cell, cell]) if stacked else cell
+    assert {subject.to_numpy(state).dtype.name for state in flat(cell.get_initial_state(batch_size=2))} == {"float16"}
+
+
+def test_rnn_returns_its_own_dtype(subject, uniform):
+    """Whatever its cell computes in."""
+    if subject.generation < 3:
+        pytest.skip("the dtype of an RNN is that of its cell in this Keras")
+    layers = subject.keras.layers
+    layer = layers.RNN(layers.LSTMCell(UNITS, dtype="float32"), dtype="float16", return_sequences=True)
+    (output,) = call(subject, layer, uniform(*SHAPE))
+    assert output.dtype.name == "float16"
+
+
+def test_tokens_are_not_rounded(subject):
+    """Float16 does not hold 2049: tokens given as numbers of float32 are looked up as they are."""
+    embedding = subject.keras.layers.Embedding(3000, 2, dtype=subject.policy("mixed_float16"))
+    embedding.build((None, 1))
+    embedding.set_weights([np.arange(6000.0).reshape(3000, 2) / 8192])
+    (output,) = call(subject, embedding, np.array([[2049.0]], "float32"))
+    assert np.array_equal(output[0, 0], np.float16(np.array([4098, 4099]) / 8192)), "another token was looked up"
