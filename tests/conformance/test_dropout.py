@@ -31,8 +31,10 @@ from conformance.dropout import (
 )
 from conformance.subject.adapter import reset_states, set_weights
 from conformance.subject.build import flat
+from conformance.subject.gradients import variable
 from conformance.subject.modes import jit_argument
 from reference_impl import LSTM, RNN, Bidirectional, DropoutMasks, Given, LSTMCell, Model, StackedRNNCells, estimate
+from reference_impl.rounding import FORMATS
 
 BATCH, STEPS, FEATURES, UNITS = 4, 4, 24, 16
 ONES = np.ones((BATCH, STEPS, FEATURES), "float32")
@@ -318,6 +320,42 @@ def test_training_a_model_drops(subject):
     assert not complaint, complaint
     assert len(np.unique(masks, axis=0)) > 1, "all epochs have the same mask"
     assert model.evaluate(x, y, verbose=0) == powers.sum()
+
+
+@pytest.mark.parametrize("how", ["eager", "function"])
+def test_gradients_given_the_masks(subject, uniform, how):
+    """They are those of a layer that drops nothing and reads what was kept, through the same masks.
+
+    What was dropped has no gradient, which tells the masks. To double is exact, so the same operations meet the same
+    numbers, in another order at most.
+    """
+    if subject.without_tapes:
+        pytest.skip(subject.without_tapes)
+    layer, plain = (built(subject, LSTM(UNITS, dropout=rate)) for rate in (0.5, 0.0))
+    plain.set_weights(layer.get_weights())
+    x = uniform(*ONES.shape)
+    of_x, *of_weights = taken(subject, layer, x, how, training=True)
+    mask = np.where(of_x == 0.0, np.float32(0.0), np.float32(2.0))
+    assert {0.0, 2.0} == set(np.unique(mask)), "nothing was dropped, or everything"
+    of_kept, *wanted = taken(subject, plain, x * mask, how, training=True)
+    for found, expected in zip([of_x, *of_weights], [mask * of_kept, *wanted]):
+        bound = 64 * FORMATS["float32"].unit_roundoff * np.abs(expected).max()
+        assert np.abs(found - expected).max() <= bound
+
+
+def taken(subject, layer, x, how, **given):
+    """The gradients of the sum of the outputs with respect to x and to the weights."""
+    tensorflow, tensor = subject.tensorflow, subject.tensors(x)
+
+    def gradients(tensor):
+        with tensorflow.GradientTape() as tape:
+            tape.watch(tensor)
+            total = tensorflow.reduce_sum(layer(tensor, **given))
+        return tape.gradient(total, [tensor, *(variable(tensorflow, weight) for weight in layer.weights)])
+
+    return [
+        subject.to_numpy(one) for one in (tensorflow.function(gradients) if how == "function" else gradients)(tensor)
+    ]
 
 
 def rows_of_layers(**arguments):

@@ -36,9 +36,12 @@ class Asking:
         (layer,), (inputs,) = self.case.model.layers, self.data.calls
         return Question(layer, self.data.weights, inputs.x[0], inputs.masks[0], inputs.states)
 
-    def build(self, question):
-        """The layer in Keras."""
-        layer = self.subject.layer(question.layer, self.case.dtype)
+    def build(self, question, **further):
+        """The layer in Keras, with an argument that the reference does not know."""
+        for name in further:
+            if not hasattr(self.subject.lstm(1), name):
+                pytest.skip(f"the LSTM of this Keras has no argument {name}")
+        layer = self.subject.layer(question.layer, self.case.dtype, **further)
         layer.build(question.x.shape)
         layer.set_weights(question.weights)
         return layer
@@ -122,8 +125,44 @@ def zero_output_for_mask(ask, question):
     return [np.where(counts[..., np.newaxis], outputs, np.zeros_like(outputs)), *states]
 
 
+@relation("plain", "relu", "backwards", "states", *MASKED, "masked_unrolled")
+def time_major(ask, question):
+    """Given with the steps first, a sequence gives what it gives with the rows first."""
+    mask = None if question.mask is None else question.mask.T
+    steps_first = replace(question, x=question.x.swapaxes(0, 1), mask=mask)
+    outputs, *states = ask(steps_first, ask.build(steps_first, time_major=True))
+    return [outputs.swapaxes(0, 1), *states]
+
+
+@relation("plain", "states", "masked", "masked_states")
+def use_cudnn(ask, question):
+    """Without cuDNN a layer computes what it does with it."""
+    return ask(question, ask.build(question, use_cudnn=False))
+
+
+@relation("last", "last_and_states", "states", one=lambda case: masked("right_padding")(returning_the_last(case)))
+def ragged(ask, question):
+    """Sequences of their own lengths give what padded ones do."""
+    if ask.subject.generation >= 3 or ask.subject.tensorflow is None:
+        pytest.skip("this Keras takes no ragged tensors")
+    ragged = ask.subject.tensorflow.RaggedTensor.from_tensor(question.x, lengths=question.mask.sum(axis=1))
+    return ask(replace(question, mask=None), x=ragged)
+
+
+@relation("states", "masked_states")
+def states_in_a_list(ask, question):
+    """Initial states may stand behind x in a list."""
+    if ask.subject.generation >= 3:
+        pytest.skip("this Keras takes initial states as an argument alone")
+    return ask(replace(question, states=()), x=ask.subject.tensors([question.x, *question.states]))
+
+
+def returning_the_last(case):
+    return having(return_sequences=False)(case)
+
+
 def last_output_masked(case):
-    return masked("last_step")(having(return_sequences=False)(case))
+    return masked("last_step")(returning_the_last(case))
 
 
 @relation("plain", "states", one=last_output_masked)
