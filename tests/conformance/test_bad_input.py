@@ -160,7 +160,7 @@ def test_stateful_without_batch_size(refuses):
 )
 def test_stateful_with_another_batch_size(construct, refuses):
     """The states of two samples do not carry on for seven."""
-    refuses(construct, "batch|shape", "7", latest=CALL, call=given(floats(7, STEPS, FEATURES)))
+    refuses(construct, "batch|expected shape", "7", latest=CALL, call=given(floats(7, STEPS, FEATURES)))
 
 
 @pytest.mark.parametrize(
