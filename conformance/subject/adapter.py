@@ -30,6 +30,7 @@ from conformance.subject.modes import MODES, ROWS, building, jit_argument
 from conformance.subject.summary import read_summary
 from conformance.subject.witness import training_witness
 from reference_impl import LSTM, Layer, Model
+from reference_impl.cells import Cell
 from reference_impl.training import Samples
 from reference_impl.types import Array
 
@@ -109,6 +110,8 @@ class Subject:
         """Why this version cannot build or run a model in the way that the case asks for, or an empty string."""
         if not self.eager and (case.mode not in OF_EVERY_VERSION or case.api in ("subclass", "layer")):
             return f"{self.flavour} {self.version} computes in predict only"
+        if not self.eager and isinstance(case.model.layers[0], Cell):
+            return f"{self.flavour} {self.version} calls a layer with its input alone, a cell takes states too"
         if case.mode not in OF_EVERY_VERSION and self.tensorflow is None:
             return f"mode {case.mode} is TensorFlow's"
         if case.mode == "compiled" and not jit_argument(self.tensorflow):
