@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
@@ -104,6 +105,8 @@ class Subject:
             return f"{known} has no zero_output_for_mask"
         if case.dtype.startswith("mixed_") and not self.has_mixed_policies:
             return f"{known} has no mixed precision"
+        if any(getattr(layer, "backward_layer", None) for layer in case.model.layers) and not self._has_own_backward:
+            return f"{known} has no Bidirectional(backward_layer=)"
         return self._lacks(_arguments(case)) or self._cannot_be_run(case)
 
     def _cannot_be_run(self, case: Case) -> str:
@@ -132,6 +135,10 @@ class Subject:
         except TypeError:
             return False
         return True
+
+    @property
+    def _has_own_backward(self) -> bool:
+        return "backward_layer" in inspect.signature(self.keras.layers.Bidirectional.__init__).parameters
 
     @property
     def without_tapes(self) -> str:
