@@ -105,9 +105,9 @@ class Subject:
             return f"{known} has no zero_output_for_mask"
         if case.dtype.startswith("mixed_") and not self.has_mixed_policies:
             return f"{known} has no mixed precision"
-        if any(getattr(layer, "backward_layer", None) for layer in case.model.layers) and not self._has_own_backward:
+        if case.has({"backward_layer": "given"}) and not self.has_backward_layers:
             return f"{known} has no Bidirectional(backward_layer=)"
-        return self._lacks(_arguments(case)) or self._cannot_be_run(case)
+        return self._lacks(*(value for _, value in _arguments(case))) or self._cannot_be_run(case)
 
     def _cannot_be_run(self, case: Case) -> str:
         """Why this version cannot build or run a model in the way that the case asks for, or an empty string."""
@@ -137,7 +137,8 @@ class Subject:
         return True
 
     @property
-    def _has_own_backward(self) -> bool:
+    def has_backward_layers(self) -> bool:
+        """Whether a Bidirectional can be given the layer of its backward half."""
         return "backward_layer" in inspect.signature(self.keras.layers.Bidirectional.__init__).parameters
 
     @property
@@ -280,9 +281,9 @@ class Subject:
             return f"{known} prints each batch's loss by itself"
         if program.optimizer.global_clipnorm and self.environment.backend in WITHOUT_GLOBAL_CLIPNORM:
             return f"{known} has no global_clipnorm"
-        return self._lacks([program.loss, program.optimizer, *_arguments(program.case)])
+        return self._lacks(program.loss, program.optimizer) or self.unsupported(program.case)
 
-    def _lacks(self, described: Sequence[Any]) -> str:
+    def _lacks(self, *described: Any) -> str:
         """Which loss, optimizer, regularizer or constraint this version has no class for, or an empty string."""
         for value in described:
             module = self._module(value)
@@ -376,16 +377,15 @@ def reset_states(layers: Sequence[Any]) -> None:
             reset()
 
 
-def _arguments(case: Case) -> List[Any]:
-    """Of all layers."""
+def _arguments(case: Case) -> List[Tuple[str, Any]]:
+    """Of all layers and the layers and cells in them, by name."""
     layers = (inner for layer in case.model.layers for inner in layers_within(layer))
-    return [value for layer in layers for value in vars(layer).values()]
+    return [argument for layer in layers for argument in vars(layer).items()]
 
 
 def _activation_names(case: Case) -> List[str]:
-    layers = [inner for layer in case.model.layers for inner in layers_within(layer)]
-    names = (getattr(layer, name, None) for layer in layers for name in ("activation", "recurrent_activation"))
-    return [name for name in names if isinstance(name, str)]
+    named = ("activation", "recurrent_activation")
+    return [value for name, value in _arguments(case) if name in named and isinstance(value, str)]
 
 
 def _base_name(name: str) -> str:

@@ -52,7 +52,7 @@ def hessian_product(
 
 
 def _first_order(tensorflow: Any, built: Built) -> Differentiate:
-    variables = [variable(tensorflow, weight) for layer in built.layers for weight in layer.weights]
+    variables = [_variable(tensorflow, weight) for layer in built.layers for weight in layer.weights]
     zeros = tensorflow.UnconnectedGradients.ZERO
 
     def differentiate(inputs: Any, outer: Any) -> Any:
@@ -71,6 +71,6 @@ def _floating(inputs: Any) -> List[Any]:
     return [tensor for tensor in flat(inputs) if tensor.dtype.is_floating]
 
 
-def variable(tensorflow: Any, weight: Any) -> Any:
+def _variable(tensorflow: Any, weight: Any) -> Any:
     """The variable behind a weight; Keras 3 wraps it."""
     return weight if isinstance(weight, tensorflow.Variable) else weight.value

@@ -19,6 +19,13 @@ def uniform(request):
 
 
 @pytest.fixture
+def mixed(subject):
+    """Skip where there is no mixed precision."""
+    if not subject.has_mixed_policies:
+        pytest.skip("this Keras has no mixed precision, or as an experiment")
+
+
+@pytest.fixture
 def by_hand(subject, uniform):
     """Make a layer to call by hand from its description and the shape of its input, batch first."""
 

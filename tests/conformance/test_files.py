@@ -25,6 +25,11 @@ def run(subject, model, case):
     return subject.run(Built(model, model.layers, ()), case, draw(case))
 
 
+def program(subject, case):
+    """What makes the model of a case anew."""
+    return lambda: subject.build(case).model
+
+
 @pytest.mark.parametrize("saved", [pytest.param(saved, id=saved.id) for saved in saved_models()])
 def test_file_of_the_past(subject, saved, tmp_path):
     """A model that an older version saved computes what it was saved to compute."""
@@ -34,7 +39,7 @@ def test_file_of_the_past(subject, saved, tmp_path):
         pytest.skip(f"{subject.flavour} {subject.version} has {saved.format.unread(subject.keras)}")
     case = saved.case if saved.format.whole else subject.promised(saved.written)
     data = draw(case)
-    model = saved.format.load(subject.keras, saved.unpack(tmp_path), lambda: subject.build(saved.written).model)
+    model = saved.format.load(subject.keras, saved.unpack(tmp_path), program(subject, saved.written))
     if not saved.format.weighed:
         set_weights(model.layers, data.weights)
     outputs, expected = run(subject, model, case), expected_outputs(case, data)
@@ -48,13 +53,13 @@ def test_file_of_the_past(subject, saved, tmp_path):
 each_model = pytest.mark.parametrize("name", MODELS)
 
 
-def there_and_back(subject, built, case, form, folder):
+def there_and_back(subject, built, program, form, folder):
     """The model that is read from the file that another was saved in."""
     if form.unwritten(subject.keras):
         pytest.skip(f"{subject.flavour} {subject.version} has {form.unwritten(subject.keras)}")
     path = folder / f"model{form.suffix}"
     form.save(subject.keras, built.model, path)
-    model = form.load(subject.keras, path, lambda: subject.build(case).model)
+    model = form.load(subject.keras, path, program)
     if not form.weighed:
         model.set_weights(built.model.get_weights())
     return model
@@ -114,7 +119,7 @@ def drawn(subject, case):
 )
 def test_file_gives_the_model_back(subject, tmp_path, name, form):
     built = drawn(subject, MODELS[name])
-    again = there_and_back(subject, built, MODELS[name], FORMATS[form], tmp_path)
+    again = there_and_back(subject, built, program(subject, MODELS[name]), FORMATS[form], tmp_path)
     same_model(subject, built, again, MODELS[name])
     if FORMATS[form].whole and again.layers:
         same_configuration(built, again)
@@ -138,7 +143,7 @@ def test_kept(subject, register, kept_case, tmp_path):
     if form in COPIES:
         again = copied(subject, built, form)
     else:
-        again = there_and_back(subject, built, case, FORMATS[form], tmp_path)
+        again = there_and_back(subject, built, program(subject, case), FORMATS[form], tmp_path)
     same_model(subject, built, again, case)
     if form in COPIES or FORMATS[form].whole:
         same_configuration(built, again)
@@ -152,12 +157,14 @@ ARGUMENTS = {"unroll": ["unroll"], "others": [name for name in (*PLAIN, *MADE) i
 @pytest.mark.parametrize("names", ARGUMENTS)
 def test_file_keeps_every_argument(subject, tmp_path, names, form):
     """An LSTM whose arguments are other than their defaults is configured so when it is read again."""
-    keras = subject.keras
     given = {name: value_of(subject, name) for name in ARGUMENTS[names] if takes(subject, "LSTM", name)}
-    inputs = keras.Input(batch_shape=(2, 3, 4))
-    model = keras.Model(inputs, subject.lstm(**{"units": 3, **given})(inputs))
-    built = Built(model, model.layers, ())
-    again = there_and_back(subject, built, None, FORMATS[form], tmp_path)
+
+    def model():
+        inputs = subject.keras.Input(batch_shape=(2, 3, 4))
+        return subject.keras.Model(inputs, subject.lstm(**{"units": 3, **given})(inputs))
+
+    built = Built(model(), (), ())
+    again = there_and_back(subject, built, model, FORMATS[form], tmp_path)
     if not again.layers:
         pytest.skip("what is read has no configuration")
     same_configuration(built, again)
@@ -175,7 +182,7 @@ def refuses(subject, form, tmp_path, damage, names):
     form.save(keras, drawn(subject, DAMAGED).model, path)
     damage(path)
     with pytest.raises(Exception) as raised:  # noqa: PT011  of any kind, as long as it says what is wrong
-        form.load(keras, path, lambda: subject.build(DAMAGED).model)
+        form.load(keras, path, program(subject, DAMAGED))
     text = str(raised.value)
     assert any(name in text for name in (*names, path.name)), f"does not say what is wrong: {text}"
 

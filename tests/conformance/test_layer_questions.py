@@ -213,7 +213,7 @@ def test_bidirectional_returns_its_own_dtype(subject, uniform, mode, returns):
 @pytest.mark.parametrize("mode", ["concat", None])
 def test_halves_of_other_widths(subject, uniform, mode, returns):
     """Side by side, or in a list, the outputs of the halves need not be alike; what is told of them is what is."""
-    if "backward_layer" not in inspect.signature(subject.keras.layers.Bidirectional.__init__).parameters:
+    if not subject.has_backward_layers:
         pytest.skip("a Bidirectional of this Keras makes its backward half itself")
     halves = [subject.lstm(width, go_backwards=width > UNITS, **RETURNS[returns]) for width in (UNITS, UNITS + 2)]
     layer = subject.keras.layers.Bidirectional(halves[0], merge_mode=mode, backward_layer=halves[1])
@@ -237,7 +237,8 @@ def test_counts_of_a_model_that_is_partly_frozen(subject, wrapped):
     """Frozen weights are counted, as such, in the summary and its rows."""
     layers, lstm = subject.keras.layers, subject.lstm(UNITS, return_sequences=True, trainable=False)
     frozen = layers.Bidirectional(lstm, trainable=False) if wrapped else lstm
-    model = subject.keras.Sequential([layers.InputLayer(**input_of(subject)), frozen, subject.lstm(2)])
+    x = subject.keras.Input(batch_shape=SHAPE)
+    model = subject.keras.Model(x, subject.lstm(2)(frozen(x)))
     width = 2 * UNITS if wrapped else UNITS
     counts = [(2 if wrapped else 1) * 4 * UNITS * (FEATURES + UNITS + 1), 4 * 2 * (width + 2 + 1)]
     summary = read_summary(model)
@@ -245,12 +246,6 @@ def test_counts_of_a_model_that_is_partly_frozen(subject, wrapped):
     totals = (summary.total, summary.trainable, summary.non_trainable)
     assert totals == (sum(counts), counts[1], counts[0]), f"the totals are {totals}"
     assert model.count_params() == sum(counts)
-
-
-def input_of(subject):
-    """What an InputLayer is given for the shape of its input."""
-    name = "batch_shape" if subject.generation >= 3 else "batch_input_shape"
-    return {name: SHAPE}
 
 
 @pytest.mark.parametrize("batch", [1, 2])

@@ -21,10 +21,7 @@ LAYERS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def mixed(subject):
-    if not subject.has_mixed_policies:
-        pytest.skip("this Keras has no mixed precision, or as an experiment")
+pytestmark = pytest.mark.usefixtures("mixed")
 
 
 @contextmanager

@@ -91,11 +91,10 @@ def trained(subject, policy, optimizer):
     return [after - start for start, after in zip(before, model.get_weights())]
 
 
+@pytest.mark.usefixtures("mixed")
 @pytest.mark.parametrize("clip", [{}, {"clipnorm": 0.01}], ids=["plain", "clipnorm"])
 def test_loss_scale_is_taken_out_of_the_gradients(subject, clip):
     """And before they are clipped: weights move as in float32, but for what half precision rounds, under 5 %."""
-    if not subject.has_mixed_policies:
-        pytest.skip("this Keras has no mixed precision, or as an experiment")
     single, mixed = (
         trained(subject, policy, subject.keras.optimizers.SGD(0.5, **clip)) for policy in ("float32", "mixed_float16")
     )
