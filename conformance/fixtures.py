@@ -60,7 +60,7 @@ def make(kind: Type[Record], values: Dict[str, Any], where: str) -> Record:
         if name not in known:
             raise FixtureError(f"{where}: unknown field {name!r}; known are {', '.join(known)}")
     for name, field in known.items():
-        if name not in values and field.default is MISSING:
+        if name not in values and field.default is MISSING and field.default_factory is MISSING:
             raise FixtureError(f"{where}: field {name!r} is missing")
     try:
         return kind(**values)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import List, Optional, Tuple
+from typing import Dict, List, Optional, Tuple
 
 from reference_impl.types import Array, Shape
+
+#: The flavour whose layers are those of TensorFlow 1.
+OF_TENSORFLOW_1 = "tensorflow.compat.v1.keras"
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,11 @@ class Environment:
     layer: str
 
     @property
+    def versions(self) -> Dict[str, str]:
+        """What registered divergences name of it."""
+        return versions(self.keras, self.backend, self.onednn)
+
+    @property
     def lines(self) -> List[str]:
         """The versions, and what else decides the numbers."""
         return [
@@ -76,3 +84,11 @@ class Environment:
             f"{self.device}, threads {self.threads}, oneDNN {self.onednn}",
             *([f"LSTM is {self.layer}"] if self.layer else []),
         ]
+
+
+def versions(keras: str, backend: str, onednn: str) -> Dict[str, str]:
+    """What registered divergences name of a subject, from the words for it (see ``Divergence.concerns``)."""
+    flavour, version = keras.split()
+    package, of_package = backend.lower().split()
+    layers = "v1" if flavour == OF_TENSORFLOW_1 else "v2"
+    return {"keras": version, package: of_package, "onednn": onednn, "layers": layers}

@@ -6,7 +6,7 @@ as the record's signature says. One that conforms after all, or departs otherwis
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase as fnmatch
 from pathlib import Path
 from typing import Dict, List, Mapping, Protocol, Sequence, Tuple, Union
@@ -23,6 +23,10 @@ REGISTER = FIXTURES / "divergences.toml"
 #: What else than its outputs is asked of a case, in this order.
 GRADIENTS, SECOND_ORDER, TRAINING = "gradients", "second-order gradients", "training"
 QUESTIONS = ("", GRADIENTS, SECOND_ORDER, TRAINING)
+
+#: What a departure may depend on beside versions: whether TensorFlow computes with oneDNN, and whose layers they are,
+#: those of TensorFlow 1 or of 2.
+WHERE = {"onednn": ("on", "off"), "layers": ("v1", "v2")}
 
 
 class HasOptions(Protocol):
@@ -42,10 +46,10 @@ class Divergence:
     LSTM whose numbers the subject returns, or ``wrong``, the question it answers wrongly ("shapes", "values"), or
     ``crashes``: the process dies, so the cases are not run. ``question`` is "gradients" where the outputs are
     right, "second-order gradients" where the gradients are too, and "training" where gradients are: then its cases
-    are programs and its faults those of training. With ``onednn`` it concerns subjects that compute with oneDNN ("on")
-    or without ("off"). ``program`` is the smallest program that shows it: it ends in an AssertionError, in the
-    exception it is about, or in the crash. ``upstream`` is the thread about it; where there is none, ``promised``
-    is what the documentation promises, with links, in Markdown.
+    are programs and its faults those of training. ``where`` has what else of a subject it depends on (see
+    ``WHERE``). ``program`` is the smallest program that shows it: it ends in an AssertionError, in the exception it
+    is about, or in the crash. ``upstream`` is the thread about it; where there is none, ``promised`` is what the
+    documentation promises, with links, in Markdown.
     """
 
     id: str
@@ -63,7 +67,7 @@ class Divergence:
     wrong: str = ""
     crashes: bool = False
     question: str = ""
-    onednn: str = ""
+    where: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         returned = sum(map(bool, (self.fault, self.wrong, self.crashes)))
@@ -81,6 +85,9 @@ class Divergence:
             if name not in ("keras", "tensorflow"):
                 raise ValueError(f"versions of {name!r}; known are keras, tensorflow")
             SpecifierSet(wanted)  # InvalidSpecifier is a ValueError
+        for name, value in self.where.items():
+            if value not in WHERE.get(name, ()):
+                raise ValueError(f"where {name} = {value!r}; known are {WHERE}")
 
     def covers(self, case: HasOptions, question: str = "") -> bool:
         """Whether this record speaks of what is asked of the case."""
@@ -91,8 +98,8 @@ class Divergence:
         return any(fnmatch(name, literal_brackets(pattern)) for pattern in self.tests)
 
     def concerns(self, versions: Mapping[str, str]) -> bool:
-        """Whether this record speaks of a subject of these versions."""
-        if self.onednn and versions.get("onednn") != self.onednn:
+        """Whether this record speaks of a subject of these versions; what they do not say does not decide."""
+        if any(versions.get(name, value) != value for name, value in self.where.items()):
             return False
         return all(
             name in versions and SpecifierSet(wanted).contains(versions[name], prereleases=True)

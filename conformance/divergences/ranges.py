@@ -27,7 +27,7 @@ def revised(record: Divergence, records: Sequence[Divergence], showings: Sequenc
     (name, old), *others = record.versions.items()
     if not any(surprise(record, records, showing) for showing in showings if record.id in showing.ends):
         return old
-    if others or record.onednn:
+    if others or record.where:
         raise RangeError(f"{record.id}: depends on more than one thing; its range is to be found by hand")
     shown, hidden = _asked(record, name, records, showings)
     if not shown:

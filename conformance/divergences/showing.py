@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, List, Mapping, Sequence
+from typing import Any, Dict, List, Mapping, Sequence
 
 from conformance.divergences import Divergence
 from conformance.fixtures import FixtureError
@@ -30,7 +30,12 @@ def run_programs(records: Sequence[Divergence], versions: Mapping[str, str]) -> 
     # The server of forks imports what every program does once, and nothing computes in it.
     context: Any = get_context("forkserver")
     context.set_forkserver_preload(["tensorflow", "keras", __name__])
-    return Showing(dict(versions), {record.id: _end(record, context) for record in records})
+    return Showing(installed(versions), {record.id: _end(record, context) for record in records})
+
+
+def installed(versions: Mapping[str, str]) -> Dict[str, str]:
+    """What a program can depend on; it names itself whose layers it is about."""
+    return {name: version for name, version in versions.items() if name != "layers"}
 
 
 def _end(record: Divergence, context: Any) -> str:

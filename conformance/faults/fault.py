@@ -8,7 +8,7 @@ from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple
 
 from conformance.case import Case, map_layers
 from conformance.data import Data
-from reference_impl import LSTM, RNN, Bidirectional, Estimate, LSTMCell
+from reference_impl import LSTM, RNN, Bidirectional, Estimate, LSTMCell, TimeDistributed
 from reference_impl.layer import NOTHING, Arrays, Given, Run
 from reference_impl.types import Array
 
@@ -105,6 +105,17 @@ class FaultyBidirectional(Bidirectional):
         return run
 
 
+@dataclass(frozen=True)
+class FaultyTimeDistributed(TimeDistributed):
+    """Slices with something around the run of them all, the last of ``around`` outermost."""
+
+    around: Tuple[AroundRun, ...] = ()
+
+    def run(self, x: Array, weights: Sequence[Array], given: Given = NOTHING) -> Run:
+        run: Run = around_all(TimeDistributed.run, self.around)(self, x, weights, given)
+        return run
+
+
 def arguments(described: Any) -> Dict[str, Any]:
     """What a layer or a case was made with."""
     return {field.name: getattr(described, field.name) for field in fields(described)}
@@ -162,6 +173,16 @@ def around_bidirectional(around: AroundRun) -> ChangeOfCase:
 def in_halves(change: Callable[[Halves], Halves]) -> ChangeOfCase:
     """Change the halves of every Bidirectional."""
     return _in_bidirectional("change", change)
+
+
+def around_slices(around: AroundRun) -> ChangeOfCase:
+    """Put something around every TimeDistributed."""
+
+    def change(layer: Any) -> Any:
+        faulty = isinstance(layer, TimeDistributed)
+        return made_of(FaultyTimeDistributed, layer, "around", around) if faulty else layer
+
+    return in_layers(change)
 
 
 def _in_bidirectional(name: str, what: Any) -> ChangeOfCase:

@@ -16,13 +16,14 @@ from conformance.faults.fault import (
     Running,
     arguments,
     around_bidirectional,
+    around_slices,
     faulty_loop,
     in_halves,
     in_layers,
     only,
 )
 from conformance.faults.loops import Weights
-from reference_impl import Bidirectional
+from reference_impl import Bidirectional, TimeDistributed
 from reference_impl.layer import Given, Run
 from reference_impl.rounding import round_to
 from reference_impl.types import Array
@@ -86,6 +87,21 @@ def merged_by(mode: str) -> ChangeOfCase:
     return change
 
 
+def slices_masked(run: Running, layer: TimeDistributed, x: Array, weights: Weights, given: Given) -> Run:
+    """The layer sees no mask; where it is false a slice has the output of the slice before, if it fits the outputs."""
+    done = run(layer, x, weights, given._replace(mask=None))
+    if given.mask is None:
+        return done
+    (output,) = done.outputs
+    mask = given.mask[..., None] if given.mask.ndim < output.ndim else given.mask
+    if any(own not in (1, other) for own, other in zip(mask.shape, output.shape)):
+        return run(layer, x, weights, given)
+    held = [np.zeros_like(output[:, 0])]
+    for number in range(output.shape[1]):
+        held.append(np.where(mask[:, number], output[:, number], held[-1]))
+    return done._replace(outputs=(np.stack(held[1:], axis=1),))
+
+
 @dataclass(frozen=True)
 class Called(Case):
     """A case with calls of its own."""
@@ -132,6 +148,10 @@ def bidirectional(case: Case) -> bool:
     return case.has({"layer": "Bidirectional"})
 
 
+def masked_slices(case: Case) -> bool:
+    return bool(case.mask) and case.has({"layer": "TimeDistributed"})
+
+
 def called_again(case: Case) -> bool:
     return len(case.calls) > 1
 
@@ -170,5 +190,8 @@ OF_CALLS: Dict[str, Fault] = {
 OF_WRAPPERS: Dict[str, Fault] = {
     **only(bidirectional, OF_DIRECTIONS),
     **only(called_again, OF_CALLS),
+    "mask_of_slices": Fault(
+        "TimeDistributed takes the mask for one of slices", around_slices(slices_masked), where=masked_slices
+    ),
     "inputs_in_float32": Fault("float64 inputs are rounded to float32", of_data=inputs_in_float32),
 }

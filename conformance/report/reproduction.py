@@ -16,8 +16,9 @@ from conformance.divergences import GRADIENTS
 from conformance.expected import expected_outputs
 from conformance.expression import calls, expression, input_expression, names, words
 from conformance.gradients import cotangents, expected_gradients
+from conformance.observation import OF_TENSORFLOW_1
 from conformance.report.terminal import SETTINGS
-from conformance.subject import OF_TENSORFLOW_1, OTHER_DEFAULTS, ROWS, Subject, input_arrays, jit_argument
+from conformance.subject import OTHER_DEFAULTS, ROWS, Subject, input_arrays, jit_argument
 from reference_impl import LSTM, StackedRNNCells
 from reference_impl.types import Array
 

@@ -1,6 +1,6 @@
 """The subject: the Keras being judged. Only this package imports Keras or TensorFlow and knows that versions differ."""
 
-from conformance.subject.adapter import OF_TENSORFLOW_1, OTHER_DEFAULTS, Subject, set_weights
+from conformance.subject.adapter import OTHER_DEFAULTS, Subject, set_weights
 from conformance.subject.build import input_arrays
 from conformance.subject.files import COPIES, FORMATS, Format
 from conformance.subject.load import FLAVOURS, SubjectError, load
@@ -11,7 +11,6 @@ __all__ = [
     "COPIES",
     "FLAVOURS",
     "FORMATS",
-    "OF_TENSORFLOW_1",
     "OTHER_DEFAULTS",
     "ROWS",
     "Format",

@@ -12,7 +12,7 @@ from conformance.data import Data
 from conformance.documented import Training
 from conformance.expression import arguments
 from conformance.faults import with_activation
-from conformance.observation import Environment, Observation, Trained
+from conformance.observation import OF_TENSORFLOW_1, Environment, Observation, Trained
 from conformance.programs import BATCH, EPOCHS, Program
 from conformance.subject import environment
 from conformance.subject.build import (
@@ -44,8 +44,7 @@ PREDICTING = ("predict", "predict_batches", "predict_on_batch", "run_eagerly", "
 #: Modes that need neither eager computation nor TensorFlow; without the first, "call" is ``predict_on_batch``.
 OF_EVERY_VERSION = ("call", "predict", "predict_batches", "predict_on_batch")
 
-#: The flavour whose layers are those of TensorFlow 1, and the arguments that have other defaults there.
-OF_TENSORFLOW_1 = "tensorflow.compat.v1.keras"
+#: Arguments that have other defaults in the layers of TensorFlow 1.
 OTHER_DEFAULTS = ("recurrent_activation", "implementation")
 
 #: Optimizers clip all gradients together from TensorFlow 2.4 on.
@@ -80,9 +79,8 @@ class Subject:
 
     @property
     def versions(self) -> Dict[str, str]:
-        """The versions that registered divergences name, and whether it computes with oneDNN."""
-        backend = {self.keras.backend.backend(): self.environment.backend.split()[-1]}
-        return {"keras": self.version, "onednn": self.environment.onednn, **backend}
+        """What registered divergences name of it."""
+        return self.environment.versions
 
     @property
     def has_mixed_policies(self) -> bool:

@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from operator import attrgetter
 from typing import Any, Iterator, Optional
 
-from conformance.subject.adapter import OF_TENSORFLOW_1, Subject
+from conformance.observation import OF_TENSORFLOW_1
+from conformance.subject.adapter import Subject
 from conformance.subject.modes import share_cores, split_cpu
 
 #: What ``--keras`` takes, and how to install each.

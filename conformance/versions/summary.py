@@ -16,6 +16,7 @@ from packaging.version import Version
 
 from conformance.fixtures import FIXTURES
 from conformance.judge import AGREES, KNOWN, UNSUPPORTED
+from conformance.observation import versions
 from conformance.report.results import Results, ResultsError, Test, read
 
 #: Where the summaries are that the committed page is made of.
@@ -85,9 +86,8 @@ class Summary:
 
     @property
     def versions(self) -> Dict[str, str]:
-        """What the versions of a record are compared with (see ``Divergence.concerns``)."""
-        name, version = self.subject["backend"].lower().split()
-        return {"keras": self.keras, name: version, "onednn": self.subject["onednn"]}
+        """What registered divergences name of what was judged."""
+        return versions(*(self.subject[name] for name in ("keras", "backend", "onednn")))
 
     @property
     def family(self) -> str:

@@ -77,4 +77,5 @@ def test_halves_keep_the_argument(subject, name):
 def test_halves_keep_the_object(subject, name):
     layer = subject.keras.layers.Bidirectional(with_argument(subject, name))
     halves = (layer.forward_layer, layer.backward_layer)
-    assert all(same(getattr(half, name), value_of(subject, name)) for half in halves)
+    for half in halves:
+        assert same(getattr(half, name), value_of(subject, name))

@@ -106,6 +106,8 @@ def test_without_bias_there_are_two_weights(subject, name):
 def test_equal_seeds_give_equal_weights(subject, name, argument, initializer):
     if not hasattr(subject.keras.initializers, initializer):
         pytest.skip(f"this Keras has no class {initializer}")
+    if subject.versions["layers"] == "v1":
+        pytest.skip("equal seeds give an initializer of TensorFlow 1 equal numbers in a graph only")
     position = ["kernel_initializer", "recurrent_initializer"].index(argument)
     seeded, again, other = (
         fresh(subject, name, **{argument: getattr(subject.keras.initializers, initializer)(seed=seed)})[0][position]

@@ -41,6 +41,19 @@ def test_masks_of_each_slice(subject, by_hand, uniform):
         agree([model.predict_on_batch([x, counts])], layer.expected(x, masks=[counts]))
 
 
+@pytest.mark.parametrize("masked", [False, True], ids=["plain", "masked"])
+def test_slices_of_a_stateful_layer(subject, by_hand, uniform, masked):
+    """A stateful layer goes from slice to slice, and starts each from the states in which it ended the one before."""
+    x = uniform(BATCH, 3, STEPS, FEATURES)
+    lstm = by_hand(LSTM(UNITS, stateful=True), (BATCH, STEPS, FEATURES))
+    layer = subject.keras.layers.TimeDistributed(lstm.layer)
+    mask = uniform(BATCH, 3, STEPS) > 0.0
+    (outputs,) = call(subject, layer, x, **({"mask": mask} if masked else {}))
+    for last in range(3):
+        slices, masks = ([array[:, number] for number in range(last + 1)] for array in (x, mask))
+        agree([outputs[:, last]], lstm.expected(*slices, masks=masks if masked else None))
+
+
 def test_training_reaches_the_layer(by_hand, uniform):
     """Dropout in training, which keeps all of these 80 entries once in 2**80 times; none at inference."""
     shape = (8, 2, STEPS, FEATURES)
