@@ -60,7 +60,7 @@ class OrthogonalRegularizer(Regularizer):
     """R = f·Σ|yᵢ·yⱼ|/(n·(n - 1)) over i ≠ j, the mean |cosine| of two of the n rows, yᵢ = xᵢ/‖xᵢ‖, of a matrix, n ≥ 2.
 
     ∂R/∂xᵢ = (gᵢ - yᵢ·(yᵢ·gᵢ))/‖xᵢ‖ with gᵢ = 2·f·Σⱼ sign(yᵢ·yⱼ)·yⱼ/(n·(n - 1)): the part of gᵢ along xᵢ has no effect.
-    ``mode`` "columns" compares columns. The same in Keras 2.10, 2.15 and 3.15; 2.4 has none.
+    ``mode`` "columns" compares columns. The same in Keras 2.10 to 3.15; 2.9 forgets | |, and older ones have none.
     """
 
     factor: float = 0.01

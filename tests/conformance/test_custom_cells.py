@@ -272,3 +272,26 @@ def test_constants_reach_the_cell(subject, halving, integers):
     rnn = subject.keras.layers.RNN(halving(call=step), return_sequences=True)
     x, factor = integers(BATCH, STEPS, WIDTH), integers(BATCH, WIDTH)
     same(call(subject, rnn, x, constants=[factor]), halved_sums(x * factor[:, np.newaxis])[:1])
+
+
+#: How a cell may be given two inputs, and how it finds them.
+TWO_INPUTS = {
+    "tuple": (lambda x, other: (x, other), lambda inputs: inputs),
+    "dict": (lambda x, other: {"x": x, "other": other}, lambda inputs: (inputs["x"], inputs["other"])),
+}
+
+
+@pytest.mark.parametrize("how", TWO_INPUTS)
+def test_cell_of_two_inputs(subject, halving, integers, how):
+    """Inputs may be nested, as in the guide to recurrent networks; each has axes of its own behind that of time."""
+    nest, unnest = TWO_INPUTS[how]
+
+    def step(self, inputs, states):
+        x, other = unnest(inputs)
+        total = 0.5 * flat(states)[0] + x + other[:, :, 0]
+        return total, [total]
+
+    rnn = subject.keras.layers.RNN(halving(call=step, build=lambda self, shapes: None), return_sequences=True)
+    x, other = integers(BATCH, STEPS, WIDTH), integers(BATCH, STEPS, WIDTH, 1)
+    outputs = rnn(nest(subject.tensors(x), subject.tensors(other)))
+    same([subject.to_numpy(outputs)], halved_sums(x + other[..., 0])[:1])
