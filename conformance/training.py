@@ -64,6 +64,9 @@ def judge_training(program: Training, subject: Subject) -> Judgement:
     x, y = windows(program)
     case = case_of(program, x)
     data = Data((Inputs([x], [None]),), draw(case).weights)
+    unsupported = subject.by_chance(program.optimizer)
+    if unsupported:
+        return Judgement(case, subject.environment, unsupported=unsupported)
     try:
         trained = subject.train(case, program, data, y)
     except Exception as error:  # whatever Keras raises is what it did with the program

@@ -275,11 +275,31 @@ class Subject:
     def untrainable(self, program: Program) -> str:
         """Why this version has nothing to run a program with, or an empty string."""
         known = f"{self.flavour} {self.version}"
-        if not self.eager:
-            return f"{known} prints each batch's loss by itself"
         if program.optimizer.global_clipnorm and self.environment.backend in WITHOUT_GLOBAL_CLIPNORM:
             return f"{known} has no global_clipnorm"
-        return self._lacks(program.loss, program.optimizer) or self.unsupported(program.case)
+        lacks = self._lacks(program.loss, program.optimizer) or self.unsupported(program.case)
+        return lacks or ("" if self.eager else self._untrainable_in_graphs(program))
+
+    def _untrainable_in_graphs(self, program: Program) -> str:
+        """Why Keras 2.3.1 or older has nothing to run a program with, or an empty string."""
+        known = f"{self.flavour} {self.version}"
+        if program.way == "eagerly":
+            return f"{known} has no run_eagerly"
+        if program.sample_weight == "steps":
+            return f"{known} takes weights of steps with sample_weight_mode only"
+        try:
+            self._made(program.optimizer)
+        except TypeError as error:
+            return f"{known}: {error}"
+        return self.by_chance(type(program.optimizer).__name__)
+
+    def by_chance(self, optimizer: str) -> str:
+        """Why training with the optimizer of this name cannot be judged, or an empty string.
+
+        Keras 2.3.1 reads the number of a step and counts it in no order, for TensorFlow 2 orders nothing in its graphs.
+        """
+        racing = not self.eager and optimizer.lower() == "adam"
+        return f"{self.flavour} {self.version} reads Adam's step while it is counted, by chance" if racing else ""
 
     def _lacks(self, *described: Any) -> str:
         """Which loss, optimizer, regularizer or constraint this version has no class for, or an empty string."""

@@ -16,7 +16,6 @@ from reference_impl import (
     Layer,
     Model,
     Shared,
-    StackedRNNCells,
     TimeDistributed,
 )
 from reference_impl.cells import Cell
@@ -93,18 +92,19 @@ CONNECT: Dict[type, Callable[[Sequence[Layer], Sequence[Any], Parts], List[Any]]
 def apply(layer: Layer, keras_layer: Any, x: Any, mask: Any, states: Sequence[Any]) -> List[Any]:
     """Call one layer; a mask is given to those that read one."""
     if isinstance(layer, Cell):
-        return flat(keras_layer(x, _nested(layer, states)))
+        return flat(keras_layer(x, _nested(keras_layer, states)))
     given: Dict[str, Any] = {}
     if mask is not None and isinstance(layer, (LSTM, RNN, Bidirectional, TimeDistributed)):
         given["mask"] = mask
     if states:
-        given["initial_state"] = _nested(layer, states)
+        given["initial_state"] = _nested(keras_layer, states)
     return flat(keras_layer(x, **given))
 
 
-def _nested(layer: Any, states: Sequence[Any]) -> List[Any]:
-    """States as Keras wants them: a stack of cells has a list for each cell."""
-    if isinstance(getattr(layer, "cell", layer), StackedRNNCells):
+def _nested(keras_layer: Any, states: Sequence[Any]) -> List[Any]:
+    """States as Keras wants them: a stack of cells has a list for each cell, but in Keras 2.3.1."""
+    sizes = getattr(getattr(keras_layer, "cell", keras_layer), "state_size", ())
+    if any(isinstance(size, (list, tuple)) for size in sizes):
         return [list(states[i : i + 2]) for i in range(0, len(states), 2)]
     return list(states)
 

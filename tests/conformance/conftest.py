@@ -19,6 +19,13 @@ def uniform(request):
 
 
 @pytest.fixture
+def eager(subject):
+    """Skip where layers and models do not compute when they are called."""
+    if not subject.eager:
+        pytest.skip("this Keras does not compute eagerly")
+
+
+@pytest.fixture
 def mixed(subject):
     """Skip where there is no mixed precision."""
     if not subject.has_mixed_policies:

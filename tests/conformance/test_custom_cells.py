@@ -21,10 +21,7 @@ SIZES = {"integer": WIDTH, "list": [WIDTH], "tuple": (WIDTH,)}
 GIVEN = {"bare": lambda state: state, "list": lambda state: [state]}
 
 
-@pytest.fixture(autouse=True)
-def eager(subject):
-    if not subject.eager:
-        pytest.skip("this Keras does not compute eagerly")
+pytestmark = pytest.mark.usefixtures("eager")
 
 
 @pytest.fixture

@@ -521,6 +521,7 @@ def test_cell_keeps_its_masks_until_they_are_reset(subject):
         assert not np.array_equal(first, third), f"{reader.kind}: the mask outlives its reset"
 
 
+@pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize("training", [True, False])
 def test_training_given_to_the_layer_is_heeded_in_a_model(subject, training):
     """``layer(x, training=True)`` in a functional model drops whatever the model is doing; ``False`` never does.

@@ -13,6 +13,7 @@ SHAPE = (BATCH, STEPS, FEATURES)
 MASK = np.array([[True, True, False], [True, False, False]])
 
 
+@pytest.mark.usefixtures("eager")
 def test_mask_given_to_a_call_is_of_that_call(subject, by_hand, uniform):
     """``model(x, mask=...)`` does not make x a masked tensor: the next ``model(x)`` reads all of it."""
     layer = by_hand(LSTM(UNITS), SHAPE)
@@ -26,6 +27,7 @@ def test_mask_given_to_a_call_is_of_that_call(subject, by_hand, uniform):
     agree(again, layer.expected(value))
 
 
+@pytest.mark.usefixtures("eager")
 def test_masks_of_inputs_by_name(subject, by_hand, uniform):
     """The masks of inputs that are given by name go to the inputs of these names."""
     first, second = by_hand(LSTM(UNITS), SHAPE), by_hand(LSTM(UNITS), SHAPE)

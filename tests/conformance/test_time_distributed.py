@@ -77,6 +77,7 @@ def test_layer_keeps_its_dtype(subject, uniform):
     assert outputs.all(), "the head computes in float16"
 
 
+@pytest.mark.usefixtures("eager")
 def test_activity_regularizer_counts(subject, uniform):
     """The activity loss of the layer inside is among the losses."""
     layers, regularizers = subject.keras.layers, subject.keras.regularizers
@@ -85,6 +86,7 @@ def test_activity_regularizer_counts(subject, uniform):
     assert len(layer.losses) > 0, "there is no activity loss"
 
 
+@pytest.mark.usefixtures("eager")
 def test_slices_have_dropout_masks_of_their_own(subject):
     """Slices are independent, in a graph with an open number of them too; two share 64 entries once in 2**64 times."""
     layer = subject.keras.layers.TimeDistributed(subject.lstm(UNITS, dropout=0.5))
