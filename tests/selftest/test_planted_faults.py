@@ -51,6 +51,8 @@ CASES = {
     **{fault: BIDIRECTIONAL.format("") for fault in PATCHES if not fault.startswith("sums")},
     **{f"merged_by_{mode}": BIDIRECTIONAL.format("-sum") for mode in ("mul", "ave", "concat")},
     "merged_by_sum": BIDIRECTIONAL.format("-mul"),
+    "mask_of_slices": "time_distributed-B1-T4-D1-left_padding-layer-call-masking-U1-hard_sigmoid_gates-"
+    "recurrent_dropout-sequences-zero_output",
 }
 
 #: Cases that the option space does not have.

@@ -113,10 +113,25 @@ def sums_in(dtype):
     return with_operations("LSTM", change)
 
 
+def mask_of_slices(plant, layers):
+    called = layers.TimeDistributed.call
+    ops = sys.modules[layers.TimeDistributed.__module__].ops
+
+    def call(self, inputs, training=None, mask=None):
+        outputs = called(self, inputs, training=training)
+        held = [ops.zeros_like(outputs[:, 0])]
+        for number in range(outputs.shape[1]):
+            held.append(ops.where(mask[:, number, :, None], outputs[:, number], held[-1]))
+        return ops.stack(held[1:], axis=1)
+
+    plant(layers.TimeDistributed, "call", call)
+
+
 #: By fault, what is done to Keras.
 PATCHES = {
     "sums_in_bfloat16": sums_in("bfloat16"),
     "sums_in_float16": sums_in("float16"),
+    "mask_of_slices": mask_of_slices,
     "halves_exchanged": cells_exchanged,
     "states_of_halves_exchanged": around_call(states_exchanged),
     "outputs_of_halves_exchanged": with_operations("Bidirectional", joined_the_other_way_round),
