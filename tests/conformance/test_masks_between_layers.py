@@ -14,11 +14,12 @@ MASK = np.array([[True, True, False], [True, False, False]])
 
 
 @pytest.mark.usefixtures("eager")
-def test_mask_given_to_a_call_is_of_that_call(subject, by_hand, uniform):
+@pytest.mark.parametrize("api", ["functional", "sequential"])
+def test_mask_given_to_a_call_is_of_that_call(subject, by_hand, uniform, api):
     """``model(x, mask=...)`` does not make x a masked tensor: the next ``model(x)`` reads all of it."""
     layer = by_hand(LSTM(UNITS), SHAPE)
     x = subject.keras.Input(SHAPE[1:])
-    model = subject.keras.Model(x, layer.layer(x))
+    model = subject.keras.Model(x, layer.layer(x)) if api == "functional" else subject.keras.Sequential([layer.layer])
     value = uniform(*SHAPE)
     tensor = subject.tensors(value)
     agree([subject.to_numpy(model(tensor, mask=subject.tensors(MASK)))], layer.expected(value, masks=[MASK]))
@@ -65,6 +66,43 @@ def test_mask_of_a_layer_that_reads_backwards(subject, by_hand, uniform):
     as_it_came = expected_of(lower, upper, value, MASK, upper_mask=MASK)
     assert not matches(outputs, as_it_came), "the mask is that of the inputs"
     agree(outputs, expected_of(lower, upper, value, MASK, upper_mask=MASK[:, ::-1]))
+
+
+#: Layers that do the same with every time step, which is nothing to the mask.
+OF_EACH_STEP = {
+    "Dense": lambda layers: layers.Dense(FEATURES),
+    "Activation": lambda layers: layers.Activation("tanh"),
+    "Dropout": lambda layers: layers.Dropout(0.5),
+    "SpatialDropout1D": lambda layers: layers.SpatialDropout1D(0.5),
+    "GaussianNoise": lambda layers: layers.GaussianNoise(0.5),
+    "LayerNormalization": lambda layers: layers.LayerNormalization(),
+    "BatchNormalization": lambda layers: layers.BatchNormalization(),
+}
+
+
+@pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize("training", [False, True], ids=["inference", "training"])
+@pytest.mark.parametrize("name", OF_EACH_STEP)
+def test_mask_goes_through_a_layer_of_each_step(subject, by_hand, uniform, name, training):
+    """To the LSTM above it, in training as at inference."""
+    upper, x = by_hand(LSTM(UNITS), SHAPE), subject.keras.Input(SHAPE[1:])
+    between = OF_EACH_STEP[name](subject.keras.layers)(subject.keras.layers.Masking(0.5)(x))
+    model = subject.keras.Model(x, [between, upper.layer(between)])
+    value = np.where(MASK[..., np.newaxis], uniform(*SHAPE), np.float32(0.5))
+    read, outputs = (subject.to_numpy(array) for array in model(subject.tensors(value), training=training))
+    agree([outputs], upper.expected(read, masks=[MASK]))
+
+
+@pytest.mark.usefixtures("eager")
+def test_average_over_time_is_of_the_steps_that_count(subject, uniform):
+    """GlobalAveragePooling1D above a masked sequence leaves masked steps out."""
+    layers, x = subject.keras.layers, subject.keras.Input(SHAPE[1:])
+    sequence = subject.lstm(UNITS, return_sequences=True)(layers.Masking(0.5)(x))
+    model = subject.keras.Model(x, [sequence, layers.GlobalAveragePooling1D()(sequence)])
+    value = np.where(MASK[..., np.newaxis], uniform(*SHAPE), np.float32(0.5))
+    outputs, average = (subject.to_numpy(array) for array in model(subject.tensors(value)))
+    expected = (outputs * MASK[..., np.newaxis]).sum(axis=1) / MASK.sum(axis=1, keepdims=True)
+    assert np.allclose(average, expected), "masked steps count"
 
 
 @pytest.mark.parametrize("words", [3, UNITS], ids=["3_words", "as_many_words_as_units"])

@@ -68,6 +68,77 @@ def test_losses_of_all_outputs_are_added(subject):
     assert np.isclose(np.ravel(model.evaluate(x, y, verbose=0))[0], sum(each))
 
 
+@pytest.mark.parametrize("sequences", [False, True], ids=["last", "sequences"])
+def test_targets_may_leave_out_an_axis_of_one(subject, sequences):
+    """Targets (batch,) are those of outputs (batch, 1), and (batch, T) those of (batch, T, 1)."""
+    layers, random = subject.keras.layers, np.random.RandomState(0)
+    x = layers.Input((3, 2))
+    model = subject.keras.models.Model(x, layers.Dense(1)(layers.LSTM(2, return_sequences=sequences)(x)))
+    x, y = random.random_sample((4, 3, 2)).astype("float32"), random.random_sample((4, 3, 1) if sequences else (4, 1))
+    expected = ((model.predict_on_batch(x) - y) ** 2).mean()
+    for targets in (y, y[..., 0]):
+        model.compile(loss="mse", optimizer="sgd")
+        found = model.evaluate(x, targets.astype("float32"), verbose=0)
+        assert np.isclose(found, expected), f"targets {targets.shape} cost {found:.4g}, not {expected:.4g}"
+
+
+def test_metrics_leave_masked_steps_out(subject):
+    """A metric is the mean over the time steps that count."""
+    layers, random = subject.keras.layers, np.random.RandomState(0)
+    x = layers.Input((3, 2))
+    read = layers.LSTM(2, return_sequences=True)(layers.Masking(0.5)(x))
+    model = subject.keras.models.Model(x, layers.Dense(1)(read))
+    model.compile(loss="mse", optimizer="sgd", metrics=["mae"])
+    x, y = random.random_sample((4, 3, 2)).astype("float32"), random.random_sample((4, 3, 1)).astype("float32")
+    counts = np.array([[True, True, False], [True, False, False]] * 2)
+    x[~counts] = 0.5
+    expected = np.abs(model.predict_on_batch(x) - y)[counts].mean()
+    found = model.evaluate(x, y, batch_size=4, verbose=0)[1]
+    assert np.isclose(found, expected), f"the mean error is {found:.4g}, not {expected:.4g}"
+
+
+@pytest.mark.parametrize("logits", [False, True], ids=["probabilities", "logits"])
+def test_sparse_categorical_crossentropy(subject, logits):
+    """Of targets that are numbers of classes it is -log p of the right one."""
+    p, y = np.array([[[0.2, 0.8], [0.5, 0.5]], [[0.9, 0.1], [0.4, 0.6]]], "float32"), np.array([[1, 0], [0, 0]])
+    loss = subject.keras.losses.SparseCategoricalCrossentropy(from_logits=logits)
+    cost = float(loss(subject.tensors(y), subject.tensors(np.log(p) if logits else p)))
+    assert np.isclose(cost, -np.log([0.8, 0.5, 0.9, 0.4]).mean())
+
+
+@pytest.mark.parametrize("weighed", [[2.0, 3.0], {"second": 2.0, "first": 3.0}], ids=["in_order", "by_name"])
+def test_weights_of_losses_and_of_samples_are_those_of_their_outputs(subject, weighed):
+    """Outputs are called so that their order is not that of the alphabet."""
+    layers, random = subject.keras.layers, np.random.RandomState(0)
+    inputs = layers.Input((3, 2))
+    below = layers.LSTM(3)(inputs)
+    outputs = [layers.Dense(1, name=name)(below) for name in ("second", "first")]
+    model = subject.keras.models.Model(inputs, outputs)
+    x = random.random_sample((4, 3, 2)).astype("float32")
+    y, weights = ([random.random_sample(shape).astype("float32") for _ in range(2)] for shape in ((4, 1), (4,)))
+    errors = [((output - wanted) ** 2)[:, 0] for output, wanted in zip(model.predict_on_batch(x), y)]
+    model.compile(loss=["mse", "mse"], loss_weights=weighed, optimizer="sgd")
+    for given, each in ((None, (1.0, 1.0)), (weights, weights)):
+        second, first = ((weight * error).mean() for weight, error in zip(each, errors))
+        found = np.ravel(model.evaluate(x, y, sample_weight=given, verbose=0))[0]
+        assert not np.isclose(found, 3.0 * second + 2.0 * first), "the weights of the losses are exchanged"
+        assert np.isclose(found, 2.0 * second + 3.0 * first)
+
+
+def test_weights_of_classes_are_those_of_their_samples(subject):
+    layers, random = subject.keras.layers, np.random.RandomState(0)
+    inputs = layers.Input((3, 2))
+    model = subject.keras.models.Model(inputs, layers.Dense(1, activation="sigmoid")(layers.LSTM(3)(inputs)))
+    x, y = random.random_sample((4, 3, 2)).astype("float32"), np.array([[1.0], [0.0], [0.0], [1.0]], "float32")
+    start, moved = model.get_weights(), []
+    for given in ({"class_weight": {0: 1.0, 1: 3.0}}, {"sample_weight": np.array([3.0, 1.0, 1.0, 3.0], "float32")}):
+        model.set_weights(start)
+        model.compile(loss="binary_crossentropy", optimizer=subject.keras.optimizers.SGD(0.5))
+        model.fit(x, y, batch_size=4, verbose=0, **given)
+        moved.append(model.get_weights())
+    assert all(np.allclose(one, other, atol=1e-7) for one, other in zip(*moved))
+
+
 def test_activity_of_all_outputs_is_penalized(subject):
     """Of an LSTM that returns its states these are outputs too."""
     penalty = subject.keras.regularizers.l2(1.0)
