@@ -171,3 +171,19 @@ def test_loss_scale_is_taken_out_of_the_gradients(subject, clip):
     )
     for one, other in zip(single, mixed):
         assert np.abs(one - other).max() <= 0.05 * np.abs(one).max()
+
+
+@pytest.mark.parametrize("suffix", ["h5", "keras"])
+def test_training_goes_on_from_a_file(subject, tmp_path, suffix):
+    """A model that is saved and loaded has its optimizer's state too: the next epoch is the same as without."""
+    keras, random, path = subject.keras, np.random.RandomState(0), str(tmp_path / f"model.{suffix}")
+    inputs = keras.layers.Input((3, 2))
+    model = keras.models.Model(inputs, keras.layers.Dense(1)(keras.layers.LSTM(2)(inputs)))
+    model.compile(loss=keras.losses.MeanSquaredError(), optimizer=keras.optimizers.Adam(0.1))
+    x, y = random.random_sample((4, 3, 2)).astype("float32"), random.random_sample((4, 1)).astype("float32")
+    model.fit(x, y, batch_size=4, epochs=3, verbose=0)
+    model.save(path)
+    again = keras.models.load_model(path)
+    for one in (model, again):
+        one.fit(x, y, batch_size=4, verbose=0)
+    assert all(np.allclose(one, other, atol=1e-6) for one, other in zip(model.get_weights(), again.get_weights()))
