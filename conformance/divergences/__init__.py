@@ -118,10 +118,13 @@ class Divergence:
         """What the exception's text says, or some things of which it says one."""
         return [self.saying] if isinstance(self.saying, str) else self.saying
 
+    def is_of(self, kind: str, text: str) -> bool:
+        """Whether an exception of a type of this name, with this text, is the one on record."""
+        return kind in self.raises.split(" or ") and any(phrase in text for phrase in self.phrases)
+
     def surprise_raised(self, error: Exception) -> str:
         """What is not as recorded where the subject raised ``error``."""
-        told = any(phrase in str(error) for phrase in self.phrases)
-        if type(error).__name__ in self.raises.split(" or ") and told:
+        if self.is_of(type(error).__name__, str(error)):
             return ""
         return f"raised {type(error).__name__}, on record is {self.signature}"
 

@@ -167,26 +167,19 @@ def in_loops(around: AroundRun) -> ChangeOfCase:
 
 def around_bidirectional(around: AroundRun) -> ChangeOfCase:
     """Put something around every Bidirectional."""
-    return _in_bidirectional("around", around)
+    return _in_every(Bidirectional, FaultyBidirectional, "around", around)
 
 
 def in_halves(change: Callable[[Halves], Halves]) -> ChangeOfCase:
     """Change the halves of every Bidirectional."""
-    return _in_bidirectional("change", change)
+    return _in_every(Bidirectional, FaultyBidirectional, "change", change)
 
 
 def around_slices(around: AroundRun) -> ChangeOfCase:
     """Put something around every TimeDistributed."""
-
-    def change(layer: Any) -> Any:
-        faulty = isinstance(layer, TimeDistributed)
-        return made_of(FaultyTimeDistributed, layer, "around", around) if faulty else layer
-
-    return in_layers(change)
+    return _in_every(TimeDistributed, FaultyTimeDistributed, "around", around)
 
 
-def _in_bidirectional(name: str, what: Any) -> ChangeOfCase:
-    def change(layer: Any) -> Any:
-        return made_of(FaultyBidirectional, layer, name, what) if isinstance(layer, Bidirectional) else layer
-
-    return in_layers(change)
+def _in_every(kind: type, faulty: type, name: str, what: Any) -> ChangeOfCase:
+    """Give every layer of a kind, made a faulty one, something more."""
+    return in_layers(lambda layer: made_of(faulty, layer, name, what) if isinstance(layer, kind) else layer)

@@ -36,9 +36,9 @@ def training_witness(callback: Any, last_epoch: int) -> Any:
 
         def on_batch_end(self, batch: int, logs: Any = None) -> None:
             told = logs or {}
-            self._told.append((float(told["loss"]), told.get("size")))
+            self._told.append((float(told["loss"]), told.get("size", 1)))
             # Keras 2.3.1 tells each batch's own loss, and its size; what it prints is the mean so far.
-            losses, sizes = zip(*self._told if "size" in told else self._told[-1:])
-            self.losses.append(float(np.average(losses, weights=sizes if "size" in told else None)))
+            losses, sizes = zip(*(self._told if "size" in told else self._told[-1:]))
+            self.losses.append(float(np.average(losses, weights=sizes)))
 
     return Witness()
