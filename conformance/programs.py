@@ -11,7 +11,7 @@ from conformance.case import Case, Options, having
 from conformance.data import draw, seed
 from conformance.expression import expression
 from reference_impl import LSTM, Bidirectional, Dense, Embedding, Layer, Masking, Model
-from reference_impl.constraints import MaxNorm, NonNeg, UnitNorm
+from reference_impl.constraints import MaxNorm, MinMaxNorm, NonNeg, UnitNorm
 from reference_impl.losses import (
     BinaryCrossentropy,
     CategoricalCrossentropy,
@@ -148,6 +148,12 @@ PENALIZED = LSTM(
 )
 FROZEN_PENALIZED = (LSTM(4, return_sequences=True, trainable=False, kernel_regularizer=L2(0.1)), LSTM(3), HEAD)
 CONSTRAINED = LSTM(3, kernel_constraint=MaxNorm(0.6), recurrent_constraint=UnitNorm(), bias_constraint=NonNeg())
+KEPT_WITHIN = LSTM(
+    3,
+    kernel_constraint=MinMaxNorm(0.5, 0.6, rate=0.5),
+    recurrent_constraint=MinMaxNorm(1.4, 1.5, axis=1),
+    bias_constraint=MaxNorm(0.5),
+)
 
 PROGRAMS = (
     Program("sgd", LAST, MSE, SGD(FAST)),
@@ -182,6 +188,7 @@ PROGRAMS = (
     Program("momentum-sequence-mae", SEQUENCE, MAE, SGD(FAST, momentum=0.9)),
     Program("momentum-words", WORDS, MSE, SGD(FAST, momentum=0.9), way="eagerly"),
     Program("momentum-constrained", (CONSTRAINED, HEAD), MSE, SGD(FAST, momentum=0.9), way="eagerly"),
+    Program("sgd-kept_within", (KEPT_WITHIN, HEAD), MSE, SGD(FAST)),
     Program("nesterov-stack-huber", STACK, HUBER, SGD(FAST, momentum=0.9, nesterov=True)),
     Program("nesterov-masked", MASKED, MSE, SGD(FAST, momentum=0.9, nesterov=True), way="eagerly"),
     Program("nesterov-penalized", (PENALIZED, HEAD), MSE, SGD(FAST, momentum=0.9, nesterov=True), way="eagerly"),

@@ -43,6 +43,22 @@ class MaxNorm(Constraint):
 
 
 @dataclass(frozen=True)
+class MinMaxNorm(Constraint):
+    """w·(r·n + (1 - r)·‖w‖)/(ε + ‖w‖), n = ‖w‖ clipped to [a, b] and r the rate, the norms taken along ``axis``."""
+
+    min_value: float = 0.0
+    max_value: float = 1.0
+    rate: float = 1.0
+    axis: Axis = 0
+
+    def __call__(self, w: Array, fl: Rounding = exact) -> Array:
+        norm = _norm(w, self.axis, fl)
+        clipped = np.clip(norm, self.min_value, self.max_value)
+        desired = fl(fl(self.rate * clipped) + fl((1.0 - self.rate) * norm))
+        return fl(w * fl(desired / fl(EPSILON + norm)))
+
+
+@dataclass(frozen=True)
 class UnitNorm(Constraint):
     """w/(ε + ‖w‖), the norms taken along ``axis``."""
 

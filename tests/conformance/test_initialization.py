@@ -1,4 +1,6 @@
-"""What a freshly built LSTM holds."""
+"""What a freshly built LSTM holds, and what initializers draw."""
+
+import math
 
 import numpy as np
 import pytest
@@ -32,6 +34,77 @@ def fresh(subject, name, **arguments):
     return [weights[start : start + each] for start in range(0, len(weights), each)]
 
 
+def uniform(low, high):
+    """The probability of a number below x, of numbers that are uniform."""
+    return lambda x: (x - low) / (high - low)
+
+
+def normal(mean, deviation):
+    return np.vectorize(lambda x: math.erfc((mean - x) / deviation / math.sqrt(2.0)) / 2.0)
+
+
+def truncated(mean, deviation):
+    """Of numbers that are normal, those within two deviations."""
+    below, beyond = normal(mean, deviation), normal(0.0, 1.0)(-2.0)
+    return lambda x: (below(x) - beyond) / (1.0 - 2.0 * beyond)
+
+
+def variance(of):
+    """Truncated numbers of this variance: the deviation of standard ones within two is 0.8796."""
+    return truncated(0.0, math.sqrt(of) / 0.87962566103423978)
+
+
+#: A kernel of so many numbers that a distribution is told from its neighbours, and the initializers' documented ones.
+MANY = FAN_IN, FAN_OUT = 64, 4096
+DISTRIBUTIONS = {
+    "RandomUniform": ({"minval": -0.5, "maxval": 1.0}, uniform(-0.5, 1.0)),
+    "RandomNormal": ({"mean": 0.5, "stddev": 2.0}, normal(0.5, 2.0)),
+    "TruncatedNormal": ({"mean": 0.5, "stddev": 2.0}, truncated(0.5, 2.0)),
+    "GlorotNormal": ({}, variance(2.0 / (FAN_IN + FAN_OUT))),
+    "HeNormal": ({}, variance(2.0 / FAN_IN)),
+    "HeUniform": ({}, uniform(-math.sqrt(6.0 / FAN_IN), math.sqrt(6.0 / FAN_IN))),
+    "LecunNormal": ({}, variance(1.0 / FAN_IN)),
+    "LecunUniform": ({}, uniform(-math.sqrt(3.0 / FAN_IN), math.sqrt(3.0 / FAN_IN))),
+    "VarianceScaling-fan_out": (
+        {"scale": 3.0, "mode": "fan_out", "distribution": "uniform"},
+        uniform(-math.sqrt(9.0 / FAN_OUT), math.sqrt(9.0 / FAN_OUT)),
+    ),
+    "VarianceScaling-fan_avg": ({"scale": 3.0, "mode": "fan_avg"}, variance(6.0 / (FAN_IN + FAN_OUT))),
+}
+
+
+def drawn(subject, initializer, shape):
+    """What an initializer gives a weight."""
+    layer = subject.keras.layers.Dense(shape[1], use_bias=False, kernel_initializer=initializer)
+    layer.build((None, shape[0]))
+    return layer.get_weights()[0]
+
+
+def hold_distribution(numbers, cumulative):
+    """Hold numbers to the probability of being below each.
+
+    The share of n numbers below any value is further than √(ln(2/p) / 2n) from the probability of being below it with
+    probability p at most (Dvoretzky, Kiefer and Wolfowitz, 1956; Massart, 1990).
+    """
+    below = np.clip(cumulative(np.sort(numbers, axis=None).astype(np.float64)), 0.0, 1.0)
+    shares = np.arange(numbers.size + 1) / numbers.size
+    distance = max(np.abs(below - shares[1:]).max(), np.abs(below - shares[:-1]).max())
+    assert distance <= np.sqrt(np.log(2.0 / FALSE_ALARM) / (2.0 * numbers.size))
+
+
+def hold_orthonormal_rows(matrix):
+    """M·Mᵀ = I for M (n, m) from a QR decomposition.
+
+    Of one computed by Householder's reflections in a format with unit roundoff r, Q (m, n) differs from an orthonormal
+    matrix by less than √n·m·n·r (Higham, "Accuracy and Stability of Numerical Algorithms", theorem 19.4), and M·Mᵀ
+    from I by twice that.
+    """
+    n, m = matrix.shape
+    product = matrix.astype(np.float64) @ matrix.T
+    deviation = 2.0 * np.sqrt(n) * m * n * FORMATS["float32"].unit_roundoff
+    agree([product], [Estimate(np.eye(n), np.full_like(product, deviation))])
+
+
 @each_layer
 def test_bias_is_one_in_the_forget_gate_and_zero_elsewhere(subject, name):
     for _, _, bias in fresh(subject, name):
@@ -47,32 +120,41 @@ def test_bias_is_zero_without_unit_forget_bias(subject, name):
 
 @each_layer
 def test_kernel_is_glorot_uniform(subject, name):
-    """Uniform within ±√(6 / (d + 4u)), the limit of a matrix (d, 4u).
-
-    The share of n numbers below any value is further than √(ln(2/p) / 2n) from the probability of being below it with
-    probability p at most (Dvoretzky, Kiefer and Wolfowitz, 1956; Massart, 1990).
-    """
+    """Uniform within ±√(6 / (d + 4u)), the limit of a matrix (d, 4u)."""
     limit = np.sqrt(6.0 / (FEATURES + 4 * UNITS))
     for kernel, *_ in fresh(subject, name):
         assert np.abs(kernel).max() <= np.float32(limit)
-        below = (np.sort(kernel, axis=None) / limit + 1.0) / 2.0
-        shares = np.arange(kernel.size + 1) / kernel.size
-        distance = max(np.abs(below - shares[1:]).max(), np.abs(below - shares[:-1]).max())
-        assert distance <= np.sqrt(np.log(2.0 / FALSE_ALARM) / (2.0 * kernel.size))
+        hold_distribution(kernel, uniform(-limit, limit))
 
 
 @each_layer
 def test_recurrent_kernel_is_orthogonal(subject, name):
-    """The rows of U (u, 4u) are orthonormal: U·Uᵀ = I.
-
-    They come from a QR decomposition. Of one computed by Householder's reflections in a format with unit roundoff r,
-    Q (m, n) differs from an orthonormal matrix by less than √n·m·n·r (Higham, "Accuracy and Stability of Numerical
-    Algorithms", theorem 19.4), and U·Uᵀ from I by twice that.
-    """
-    deviation = 2.0 * np.sqrt(UNITS) * 4 * UNITS * UNITS * FORMATS["float32"].unit_roundoff
+    """The rows of U (u, 4u) are orthonormal."""
     for _, recurrent_kernel, *_ in fresh(subject, name):
-        product = recurrent_kernel.astype(np.float64) @ recurrent_kernel.T
-        agree([product], [Estimate(np.eye(UNITS), np.full_like(product, deviation))])
+        hold_orthonormal_rows(recurrent_kernel)
+
+
+@pytest.mark.parametrize("name", DISTRIBUTIONS)
+def test_initializer_draws_from_its_distribution(subject, name):
+    arguments, cumulative = DISTRIBUTIONS[name]
+    initializer = getattr(subject.keras.initializers, name.split("-")[0], None)
+    if initializer is None:
+        pytest.skip(f"this Keras has no {name}")
+    hold_distribution(drawn(subject, initializer(**arguments), MANY), cumulative)
+
+
+@pytest.mark.parametrize("shape", [(8, 32), (32, 8)], ids=["wide", "tall"])
+def test_orthogonal_is_multiplied_by_its_gain(subject, shape):
+    """Of a tall matrix it is the columns that are orthonormal."""
+    numbers = drawn(subject, subject.keras.initializers.Orthogonal(gain=2.0), shape) / 2.0
+    hold_orthonormal_rows(numbers if shape == (8, 32) else numbers.T)
+
+
+def test_initializers_that_draw_nothing(subject):
+    initializers, shape = subject.keras.initializers, (3, 4)
+    assert np.array_equal(drawn(subject, initializers.Zeros(), shape), np.zeros(shape))
+    assert np.array_equal(drawn(subject, initializers.Ones(), shape), np.ones(shape))
+    assert np.array_equal(drawn(subject, initializers.Identity(gain=2.0), (3, 3)), 2.0 * np.eye(3))
 
 
 @each_layer
@@ -120,8 +202,8 @@ def test_equal_seeds_give_equal_weights(subject, name, argument, initializer):
 @each_layer
 def test_no_two_layers_start_alike(subject, name):
     """Without a seed each layer is drawn anew, also the two halves of a Bidirectional."""
-    drawn = [weights for _ in range(2) for weights in fresh(subject, name)]
-    for first, *others in (drawn[start:] for start in range(len(drawn) - 1)):
+    each = [weights for _ in range(2) for weights in fresh(subject, name)]
+    for first, *others in (each[start:] for start in range(len(each) - 1)):
         for other in others:
             assert not np.array_equal(first[0], other[0])
             assert not np.array_equal(first[1], other[1])
@@ -132,9 +214,9 @@ def test_the_global_seed_decides_the_weights(subject, name):
     """Drawn after the same seed they are the same, after another they are others."""
     if not hasattr(subject.keras.utils, "set_random_seed"):
         pytest.skip("this Keras has no set_random_seed()")
-    drawn = []
+    each = []
     for number in (7, 7, 8):
         subject.keras.utils.set_random_seed(number)
-        drawn.append(fresh(subject, name)[0][:2])
-    assert all(map(np.array_equal, drawn[0], drawn[1])), "equal seeds gave other weights"
-    assert not any(map(np.array_equal, drawn[0], drawn[2]))
+        each.append(fresh(subject, name)[0][:2])
+    assert all(map(np.array_equal, each[0], each[1])), "equal seeds gave other weights"
+    assert not any(map(np.array_equal, each[0], each[2]))

@@ -177,6 +177,12 @@ def projections():
         (constraints.MaxNorm(max_value=0.7, axis=0), "MaxNorm", {"max_value": 0.7, "axis": 0}),
         (constraints.MaxNorm(max_value=0.7, axis=1), "MaxNorm", {"max_value": 0.7, "axis": 1}),
         (constraints.MaxNorm(max_value=0.7, axis=(0, 1)), "MaxNorm", {"max_value": 0.7, "axis": [0, 1]}),
+        (constraints.MinMaxNorm(max_value=0.7), "MinMaxNorm", {"max_value": 0.7}),
+        (
+            constraints.MinMaxNorm(min_value=0.8, max_value=0.9, rate=0.25, axis=1),
+            "MinMaxNorm",
+            {"min_value": 0.8, "max_value": 0.9, "rate": 0.25, "axis": 1},
+        ),
         (constraints.UnitNorm(), "UnitNorm", {}),
         (constraints.UnitNorm(axis=-1), "UnitNorm", {"axis": -1}),
         (constraints.NonNeg(), "NonNeg", {}),

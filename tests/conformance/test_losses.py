@@ -1,0 +1,62 @@
+"""Losses that are called by hand; see ``test_training`` for those that a model learns by."""
+
+import numpy as np
+import pytest
+
+Y, P = np.array([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]], "float32"), np.array([[0.2, 0.7, 0.1], [0.5, 0.2, 0.3]], "float32")
+
+
+@pytest.fixture(autouse=True)
+def eager(subject):
+    if not subject.eager or subject.tensorflow is None:
+        pytest.skip("losses are called with TensorFlow's tensors here")
+
+
+def cost(subject, loss, *arrays):
+    return subject.to_numpy(loss(*map(subject.tensors, arrays)))
+
+
+def test_a_certain_mistake_costs_what_epsilon_costs(subject):
+    """A probability of 0 where 1 is right is clipped to ε = 1e-7: -log ε = 16.1."""
+    loss = subject.keras.losses.BinaryCrossentropy()
+    found = float(cost(subject, loss, np.ones((1, 1), "float32"), np.zeros((1, 1), "float32")))
+    assert np.isclose(found, -np.log(1e-7)), f"a probability of 0 costs {found:.4g}"
+
+
+def test_logits_have_the_gradient_of_the_loss_whatever_targets_sum_to(subject):
+    """ℓ = -Σ y·log softmax(z), so ∂ℓ/∂z = softmax(z)·Σy - y."""
+    tensorflow, loss = subject.tensorflow, subject.keras.losses.CategoricalCrossentropy(from_logits=True)
+    z, y = tensorflow.constant([[0.0, 0.0]]), tensorflow.constant([[1.0, 1.0]])
+    with tensorflow.GradientTape() as tape:
+        tape.watch(z)
+        found = loss(y, z)
+    assert np.isclose(float(found), 2.0 * np.log(2.0))
+    gradient = subject.to_numpy(tape.gradient(found, z))
+    assert np.allclose(gradient, 0.0), f"the gradient is {gradient}, not p·Σy - y"
+
+
+@pytest.mark.parametrize("logits", [False, True], ids=["probabilities", "logits"])
+def test_sparse_categorical_crossentropy(subject, logits):
+    """Of targets that are numbers of classes it is -log p of the right one."""
+    p, y = np.array([[[0.2, 0.8], [0.5, 0.5]], [[0.9, 0.1], [0.4, 0.6]]], "float32"), np.array([[1, 0], [0, 0]])
+    loss = subject.keras.losses.SparseCategoricalCrossentropy(from_logits=logits)
+    assert np.isclose(cost(subject, loss, y, np.log(p) if logits else p), -np.log([0.8, 0.5, 0.9, 0.4]).mean())
+
+
+@pytest.mark.parametrize(("name", "classes"), [("BinaryCrossentropy", 2), ("CategoricalCrossentropy", 3)])
+def test_smoothed_labels_are_mixed_with_all_classes_alike(subject, name, classes):
+    """With smoothing s, y counts as (1 - s)·y + s/n for n classes, of which binary targets have two."""
+    loss = getattr(subject.keras.losses, name)
+    found = cost(subject, loss(label_smoothing=0.2), Y, P)
+    assert np.isclose(found, cost(subject, loss(), (0.8 * Y + 0.2 / classes).astype("float32"), P))
+
+
+@pytest.mark.parametrize("weights", [None, np.array([3.0, 0.5], "float32")], ids=["alike", "weighed"])
+def test_losses_of_samples_are_reduced_as_asked(subject, weights):
+    """They are added, or left as they are; the mean is over their number and not over the sum of their weights."""
+    each = ((P - Y) ** 2).mean(axis=-1) * (1.0 if weights is None else weights)
+    given = () if weights is None else (weights,)
+    expected = {"sum": each.sum(), "none": each, "sum_over_batch_size": each.mean()}
+    for reduction, wanted in expected.items():
+        found = cost(subject, subject.keras.losses.MeanSquaredError(reduction=reduction), Y, P, *given)
+        assert np.allclose(found, wanted), f"{reduction} is {found}, not {wanted}"
