@@ -159,3 +159,16 @@ def test_training_goes_on_from_a_file(subject, tmp_path, suffix):
     for one in (model, again):
         one.fit(x, y, batch_size=4, shuffle=False, verbose=0)
     assert all(np.array_equal(one, other) for one, other in zip(model.get_weights(), again.get_weights()))
+
+
+@pytest.mark.parametrize("suffix", ["h5", "keras"])
+def test_loss_given_by_name_is_read_from_a_file(subject, tmp_path, suffix):
+    """As ``loss="mse"`` and ``metrics=["mae"]``: what is loaded is compiled, and finds the same."""
+    keras, random, path = subject.keras, np.random.RandomState(0), str(tmp_path / f"model.{suffix}")
+    inputs = keras.layers.Input((3, 2))
+    model = keras.models.Model(inputs, keras.layers.Dense(1)(keras.layers.LSTM(2)(inputs)))
+    model.compile(loss="mse", optimizer="adam", metrics=["mae"])
+    x, y = random.random_sample((4, 3, 2)).astype("float32"), random.random_sample((4, 1)).astype("float32")
+    found = model.evaluate(x, y, verbose=0)
+    model.save(path)
+    assert keras.models.load_model(path).evaluate(x, y, verbose=0) == found
