@@ -192,6 +192,22 @@ def test_truncated_file_is_refused(subject, tmp_path, form):
     refuses(subject, FORMATS[form], tmp_path, damage.truncate, ("truncated file",))
 
 
+@pytest.mark.parametrize(
+    ("form", "part"),
+    [
+        ("savedmodel", "saved_model.pb"),
+        ("savedmodel", "variables.index"),
+        ("savedmodel", "variables.data-00000-of-00001"),
+        ("checkpoint", "mine.ckpt.index"),
+        ("checkpoint", "mine.ckpt.data-00000-of-00001"),
+    ],
+)
+def test_truncated_part_is_refused(subject, tmp_path, form, part):
+    """One of the files that together are a model, or its weights; TensorFlow says what its readers met."""
+    words = ("bad magic number", "Read less bytes than requested", "out of range")
+    refuses(subject, FORMATS[form], tmp_path, lambda path: damage.truncate(next(path.parent.rglob(part))), words)
+
+
 @pytest.mark.parametrize("form", ["keras", "h5", "weights", "old_weights"])
 @pytest.mark.parametrize("what", damage.TO_WEIGHTS)
 def test_altered_weights_are_refused(subject, tmp_path, form, what):
