@@ -3,11 +3,7 @@
 import numpy as np
 import pytest
 
-
-@pytest.fixture(autouse=True)
-def eager(subject):
-    if not subject.eager or subject.tensorflow is None:
-        pytest.skip("losses are called with TensorFlow's tensors here")
+pytestmark = pytest.mark.usefixtures("eager")
 
 
 def test_a_batch_that_is_all_padding_teaches_nothing(subject):
