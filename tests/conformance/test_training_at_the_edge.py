@@ -154,7 +154,8 @@ def test_training_goes_on_from_a_file(subject, tmp_path, suffix):
     again = keras.models.load_model(path)
     for one in (model, again):
         one.fit(x, y, batch_size=4, shuffle=False, verbose=0)
-    assert all(np.array_equal(one, other) for one, other in zip(model.get_weights(), again.get_weights()))
+    same = all(np.array_equal(one, other) for one, other in zip(model.get_weights(), again.get_weights()))
+    assert same, "it goes on otherwise"
 
 
 @pytest.mark.parametrize("suffix", ["h5", "keras"])
