@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conformance import catalogue, discrimination
+from conformance import catalogue, discrimination, second_order, space
 from conformance.compare import compare
+from conformance.covering import frozen_ids
 from conformance.data import draw
 from conformance.divergences import TRAINING, load_register
 from conformance.documented import load_documents
@@ -19,6 +20,14 @@ ROOT = Path(__file__).resolve().parents[2]
 TESTS = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests" / "conformance").glob("test_*.py"))
 CASES = [*discrimination.cases("default")]
 
+#: By the question of a record, what it is asked of.
+ASKED = {
+    "": CASES,
+    "gradients": [space.case(name) for name in frozen_ids("gradients")],
+    "second-order gradients": second_order.cases(),
+    TRAINING: PROGRAMS,
+}
+
 
 def test_ids_are_unique():
     assert len({case.id for case in CASES}) == len(CASES)
@@ -27,7 +36,7 @@ def test_ids_are_unique():
 @pytest.mark.parametrize("record", load_register(), ids=lambda record: record.id)
 def test_every_record_covers_a_case(record):
     for some in record.cases:
-        assert any(case.has(some) for case in (PROGRAMS if record.question == TRAINING else CASES)), some
+        assert any(case.has(some) for case in ASKED[record.question]), some
 
 
 @pytest.mark.parametrize("record", [record for record in load_register() if record.tests], ids=lambda record: record.id)
