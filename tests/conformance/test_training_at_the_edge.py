@@ -141,31 +141,39 @@ def test_loss_scale_is_taken_out_of_the_gradients(subject, clip):
         assert np.abs(one - other).max() <= 0.05 * np.abs(one).max()
 
 
-@pytest.mark.parametrize("suffix", ["h5", "keras"])
-def test_training_goes_on_from_a_file(subject, tmp_path, suffix):
-    """A model that is saved and loaded has its optimizer's state too: the next epoch is the same as without."""
-    keras, random, path = subject.keras, np.random.RandomState(0), str(tmp_path / f"model.{suffix}")
+each_file = pytest.mark.parametrize("name", ["model.h5", "model.keras"], ids=["h5", "keras"])
+
+
+def learner(subject):
+    """A model that is not compiled, and four samples of what it may learn."""
+    keras, random = subject.keras, np.random.RandomState(0)
     inputs = keras.layers.Input((3, 2))
     model = keras.models.Model(inputs, keras.layers.Dense(1)(keras.layers.LSTM(2)(inputs)))
-    model.compile(loss=keras.losses.MeanSquaredError(), optimizer=keras.optimizers.Adam(0.1))
-    x, y = random.random_sample((4, 3, 2)).astype("float32"), random.random_sample((4, 1)).astype("float32")
+    return model, *(random.random_sample(shape).astype("float32") for shape in ((4, 3, 2), (4, 1)))
+
+
+def read_again(subject, model, path):
+    model.save(str(path))
+    return subject.keras.models.load_model(str(path))
+
+
+@each_file
+def test_training_goes_on_from_a_file(subject, tmp_path, name):
+    """A model that is saved and loaded has its optimizer's state too: the next epoch is the same as without."""
+    model, x, y = learner(subject)
+    model.compile(loss=subject.keras.losses.MeanSquaredError(), optimizer=subject.keras.optimizers.Adam(0.1))
     model.fit(x, y, batch_size=4, epochs=3, verbose=0)
-    model.save(path)
-    again = keras.models.load_model(path)
+    again = read_again(subject, model, tmp_path / name)
     for one in (model, again):
         one.fit(x, y, batch_size=4, shuffle=False, verbose=0)
     same = all(np.array_equal(one, other) for one, other in zip(model.get_weights(), again.get_weights()))
     assert same, "it goes on otherwise"
 
 
-@pytest.mark.parametrize("suffix", ["h5", "keras"])
-def test_loss_given_by_name_is_read_from_a_file(subject, tmp_path, suffix):
+@each_file
+def test_loss_given_by_name_is_read_from_a_file(subject, tmp_path, name):
     """As ``loss="mse"`` and ``metrics=["mae"]``: what is loaded is compiled, and finds the same."""
-    keras, random, path = subject.keras, np.random.RandomState(0), str(tmp_path / f"model.{suffix}")
-    inputs = keras.layers.Input((3, 2))
-    model = keras.models.Model(inputs, keras.layers.Dense(1)(keras.layers.LSTM(2)(inputs)))
+    model, x, y = learner(subject)
     model.compile(loss="mse", optimizer="adam", metrics=["mae"])
-    x, y = random.random_sample((4, 3, 2)).astype("float32"), random.random_sample((4, 1)).astype("float32")
     found = model.evaluate(x, y, verbose=0)
-    model.save(path)
-    assert keras.models.load_model(path).evaluate(x, y, verbose=0) == found
+    assert read_again(subject, model, tmp_path / name).evaluate(x, y, verbose=0) == found
