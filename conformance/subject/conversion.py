@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import tempfile
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,15 +15,26 @@ from conformance.subject.modes import Run
 #: What Keras exports to ONNX with on TensorFlow, and what runs it.
 OF_ONNX = ("onnx", "onnxruntime", "tf2onnx")
 
+#: The program that TensorFlow 2.2 converts with; it stands beside the Python that TensorFlow is installed for.
+OF_LITE = "toco_from_protos"
+
 
 def cannot_convert(keras: Any, tensorflow: Any, mode: str) -> str:
     """Why nothing converts and runs a model in this mode, or an empty string."""
     if mode != "onnx":
-        return "" if hasattr(tensorflow, "lite") else "TensorFlow has no tf.lite"
+        return _cannot_convert_to_lite(tensorflow)
     if '"onnx"' not in (getattr(keras.Model.export, "__doc__", "") or "" if hasattr(keras.Model, "export") else ""):
         return "this Keras exports no ONNX"
     missing = [name for name in OF_ONNX if not find_spec(name)]
     return f"there is no {', '.join(missing)} to export ONNX with and run it" if missing else ""
+
+
+def _cannot_convert_to_lite(tensorflow: Any) -> str:
+    if not hasattr(tensorflow, "lite"):
+        return "TensorFlow has no tf.lite"
+    if tensorflow.__version__.startswith("2.2.") and not shutil.which(OF_LITE):
+        return f"{OF_LITE}, which TensorFlow 2.2 converts with, is not on PATH: activate its environment"
+    return ""
 
 
 def _of_function(tensorflow: Any, model: Any, inputs: Any, rows: int) -> List[Any]:
