@@ -107,6 +107,14 @@ class Subject:
             return f"{known} has no Bidirectional(backward_layer=)"
         return self._lacks(*(value for _, value in _arguments(case))) or self._cannot_be_run(case)
 
+    def not_fused(self, case: Case) -> str:
+        """Why nothing promises that TensorFlow Lite has one operation for the LSTM of a case, or an empty string."""
+        if self.environment.backend.startswith("TensorFlow 2.2."):
+            return "TensorFlow Lite is promised to have one operation for an LSTM from TensorFlow 2.3 on"
+        if self.flavour == OF_TENSORFLOW_1 or self.lstm is not self.keras.layers.LSTM:
+            return "TensorFlow Lite is promised to have one operation for the LSTM of TensorFlow 2 alone"
+        return self.unsupported(case)
+
     def _cannot_be_run(self, case: Case) -> str:
         """Why this version cannot build or run a model in the way that the case asks for, or an empty string."""
         if not self.eager and (case.mode not in OF_EVERY_VERSION or case.api in ("subclass", "layer")):

@@ -43,16 +43,29 @@ def _of_function(tensorflow: Any, model: Any, inputs: Any, rows: int) -> List[An
     called = tensorflow.function(lambda *given: flat(model(list(given) if len(given) > 1 else given[0])))
     specs = [tensorflow.TensorSpec(array.shape, array.dtype, f"x{number}") for number, array in enumerate(arrays)]
     convert = tensorflow.lite.TFLiteConverter.from_concrete_functions
-    return _run_lite(tensorflow, convert([called.get_concrete_function(*specs)]), arrays)
+    return _run_lite(_interpreter(tensorflow, convert([called.get_concrete_function(*specs)])), arrays)
 
 
 def _of_model(tensorflow: Any, model: Any, inputs: Any, rows: int) -> List[Any]:
     """Of the model itself; where LSTM has an operation of its own, Keras 2 is converted to it in this way alone."""
-    return _run_lite(tensorflow, tensorflow.lite.TFLiteConverter.from_keras_model(model), flat(inputs))
+    return _run_lite(_interpreter(tensorflow, _of_keras(tensorflow, model)), flat(inputs))
 
 
-def _run_lite(tensorflow: Any, converter: Any, arrays: Sequence[Any]) -> List[Any]:
-    interpreter = tensorflow.lite.Interpreter(model_content=converter.convert())
+def lite_operations(tensorflow: Any, model: Any) -> List[str]:
+    """The operations that a model is converted to, such as ``UNIDIRECTIONAL_SEQUENCE_LSTM``, in their order."""
+    interpreter = _interpreter(tensorflow, _of_keras(tensorflow, model))
+    return [operation["op_name"] for operation in interpreter._get_ops_details()]  # the public way is to print them
+
+
+def _of_keras(tensorflow: Any, model: Any) -> Any:
+    return tensorflow.lite.TFLiteConverter.from_keras_model(model)
+
+
+def _interpreter(tensorflow: Any, converter: Any) -> Any:
+    return tensorflow.lite.Interpreter(model_content=converter.convert())
+
+
+def _run_lite(interpreter: Any, arrays: Sequence[Any]) -> List[Any]:
     places = sorted(interpreter.get_input_details(), key=_number)
     for place, array in zip(places, arrays):
         if tuple(place["shape"]) != array.shape:

@@ -3,6 +3,7 @@
 import pytest
 
 from conformance import catalogue
+from conformance.subject.conversion import lite_operations
 
 SMOKE = ("single-functional-B2-T7-D4-U3-tflite", "bidirectional-functional-B2-T7-D4-U3-tflite")
 CASES = [
@@ -14,3 +15,22 @@ CASES = [
 @pytest.mark.parametrize("case", CASES)
 def test_conversion(case, conforms):
     conforms(case)
+
+
+#: The usual LSTM, forwards and backwards, for which TensorFlow Lite has an operation of its own.
+FUSED = [
+    pytest.param(case, id=case.id)
+    for case in catalogue.conversions()
+    if case.mode == "tflite_of_model" and not case.initial_state and not case.model.layers[-1].return_state
+]
+
+
+@pytest.mark.parametrize("case", FUSED)
+def test_usual_lstm_becomes_one_operation(subject, register, case):
+    """TensorFlow Lite is documented to run it as one operation, not as a loop of many."""
+    if subject.not_fused(case):
+        pytest.skip(subject.not_fused(case))
+    if any(record.crashes and record.covers(case) for record in register):
+        pytest.skip("the converter of this TensorFlow ends the process")
+    operations = lite_operations(subject.tensorflow, subject.build(case).model)
+    assert operations.count("UNIDIRECTIONAL_SEQUENCE_LSTM") == 1, f"not one operation: {' '.join(operations)}"
