@@ -33,9 +33,13 @@ BATCH, SAMPLES, WHOLE = 4, 11, 12
 #: An optimizer's arguments that clip.
 BOUNDS = ("clipvalue", "clipnorm", "global_clipnorm")
 
-#: How Keras is made to train: by ``fit``, with ``run_eagerly=True``, batch by batch with ``train_on_batch``, or by
-#: ``fit`` on two replicas of MirroredStrategy, which have the same share of each batch where samples are WHOLE.
-WAYS = ("fit", "eagerly", "on_batch", "mirrored")
+#: How Keras is made to train: by ``fit``, with ``run_eagerly=True`` or ``jit_compile=True``, batch by batch with
+#: ``train_on_batch``, or by ``fit`` on two replicas of MirroredStrategy, which have the same share of each batch where
+#: samples are WHOLE.
+WAYS = ("fit", "eagerly", "compiled", "on_batch", "mirrored")
+
+#: Arguments of ``Model.compile`` that make it train in a way.
+ARGUMENTS = {"eagerly": {"run_eagerly": True}, "compiled": {"jit_compile": True}}
 
 
 @dataclass(frozen=True)
@@ -72,9 +76,9 @@ class Program:
     def lines(self) -> Tuple[str, ...]:
         """What is done with the model, in Keras."""
         optimizer, loss = expression(self.optimizer), expression(self.loss)
-        eagerly = ", run_eagerly=True" if self.way == "eagerly" else ""
+        way = "".join(f", {name}={value}" for name, value in ARGUMENTS.get(self.way, {}).items())
         weight = ", sample_weight=weights" if self.sample_weight else ""
-        compiled = f"model.compile(optimizer={optimizer}, loss={loss}{eagerly})"
+        compiled = f"model.compile(optimizer={optimizer}, loss={loss}{way})"
         if self.way == "on_batch":
             return compiled, f"model.train_on_batch(x, y{weight})  # {BATCH} rows at a time, {EPOCHS} times over"
         return compiled, f"model.fit(x, y{weight}, batch_size={BATCH}, epochs={EPOCHS}, shuffle=False)"
@@ -198,6 +202,7 @@ PROGRAMS = (
     Program("rmsprop-centered-momentum", LAST, MSE, RMSprop(SLOWLY, momentum=0.9, centered=True), way="eagerly"),
     Program("rmsprop-centered-frozen", FROZEN, MAE, RMSprop(SLOWLY, rho=0.8, centered=True), way="eagerly"),
     Program("adam-bidirectional", BIDIRECTIONAL, MSE, Adam(SLOWLY)),
+    Program("adam-masked_sequence-compiled", MASKED_SEQUENCE, MSE, Adam(SLOWLY), samples=WHOLE, way="compiled"),
     Program("adam-mirrored", SEQUENCE, HUBER, Adam(SLOWLY), samples=WHOLE, way="mirrored"),
     Program("adam-masked_sequence-step_weight", MASKED_SEQUENCE, MSE, Adam(SLOWLY), "steps", way="eagerly"),
     Program("adam-words_sequence-huber", WORDS_SEQUENCE, HUBER, Adam(SLOWLY, beta_1=0.8), way="eagerly"),

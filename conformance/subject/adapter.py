@@ -13,7 +13,7 @@ from conformance.documented import Training
 from conformance.expression import arguments
 from conformance.faults import with_activation
 from conformance.observation import OF_TENSORFLOW_1, Environment, Observation, Trained
-from conformance.programs import BATCH, EPOCHS, Program
+from conformance.programs import ARGUMENTS, BATCH, EPOCHS, Program
 from conformance.subject import environment
 from conformance.subject.build import (
     Built,
@@ -285,6 +285,8 @@ class Subject:
         known = f"{self.flavour} {self.version}"
         if program.optimizer.global_clipnorm and self.environment.backend in WITHOUT_GLOBAL_CLIPNORM:
             return f"{known} has no global_clipnorm"
+        if program.way == "compiled" and "jit_compile" not in inspect.signature(self.keras.Model.compile).parameters:
+            return f"{known} has no Model.compile(jit_compile=)"
         lacks = self._lacks(program.loss, program.optimizer) or self.unsupported(program.case)
         return lacks or ("" if self.eager else self._untrainable_in_graphs(program))
 
@@ -332,9 +334,9 @@ class Subject:
         """
         built, (x, y, weight) = self.build(program.case), samples
         set_weights(built.layers, weights)
-        eagerly = {"run_eagerly": True} if program.way == "eagerly" else {}
-        with building(self.tensorflow, program.case.mode):
-            built.model.compile(optimizer=self._made(program.optimizer), loss=self._made(program.loss), **eagerly)
+        with building(self.tensorflow, program.case.mode):  # an optimizer belongs to where it is made
+            optimizer, loss = self._made(program.optimizer), self._made(program.loss)
+            built.model.compile(optimizer=optimizer, loss=loss, **ARGUMENTS.get(program.way, {}))
         evaluated = built.model.evaluate(x, y, batch_size=BATCH, sample_weight=weight, verbose=0)
         reset_states(built.layers)
         train = self._by_batch if program.way == "on_batch" else self._by_fit
