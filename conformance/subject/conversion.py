@@ -48,17 +48,16 @@ def _of_function(tensorflow: Any, model: Any, inputs: Any, rows: int) -> List[An
 
 def _of_model(tensorflow: Any, model: Any, inputs: Any, rows: int) -> List[Any]:
     """Of the model itself; where LSTM has an operation of its own, Keras 2 is converted to it in this way alone."""
-    return _run_lite(_interpreter(tensorflow, _of_keras(tensorflow, model)), flat(inputs))
+    return _run_lite(_interpreter(tensorflow, tensorflow.lite.TFLiteConverter.from_keras_model(model)), flat(inputs))
 
 
-def lite_operations(tensorflow: Any, model: Any) -> List[str]:
-    """The operations that a model is converted to, such as ``UNIDIRECTIONAL_SEQUENCE_LSTM``, in their order."""
-    interpreter = _interpreter(tensorflow, _of_keras(tensorflow, model))
+def lite_operations(tensorflow: Any, model: Any, shape: Sequence[int]) -> List[str]:
+    """The operations that a model of one float32 input is converted to by way of a SavedModel, in their order."""
+    called = tensorflow.function(model).get_concrete_function(tensorflow.TensorSpec(shape))
+    with tempfile.TemporaryDirectory() as folder:
+        tensorflow.saved_model.save(model, folder, signatures=called)
+        interpreter = _interpreter(tensorflow, tensorflow.lite.TFLiteConverter.from_saved_model(folder))
     return [operation["op_name"] for operation in interpreter._get_ops_details()]  # the public way is to print them
-
-
-def _of_keras(tensorflow: Any, model: Any) -> Any:
-    return tensorflow.lite.TFLiteConverter.from_keras_model(model)
 
 
 def _interpreter(tensorflow: Any, converter: Any) -> Any:

@@ -32,5 +32,5 @@ def test_usual_lstm_becomes_one_operation(subject, register, case):
         pytest.skip(subject.not_fused(case))
     if any(record.crashes and record.covers(case) for record in register):
         pytest.skip("the converter of this TensorFlow ends the process")
-    operations = lite_operations(subject.tensorflow, subject.build(case).model)
+    operations = lite_operations(subject.tensorflow, subject.build(case).model, case.input_shape)
     assert operations.count("UNIDIRECTIONAL_SEQUENCE_LSTM") == 1, f"not one operation: {' '.join(operations)}"
