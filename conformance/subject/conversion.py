@@ -53,7 +53,8 @@ def _of_model(tensorflow: Any, model: Any, inputs: Any, rows: int) -> List[Any]:
 
 def lite_operations(tensorflow: Any, model: Any, shape: Sequence[int]) -> List[str]:
     """The operations that a model of one float32 input is converted to by way of a SavedModel, in their order."""
-    called = tensorflow.function(model).get_concrete_function(tensorflow.TensorSpec(shape))
+    call = tensorflow.function(lambda x: model(x))  # noqa: PLW0108  TensorFlow 2.4 and older trace no object by itself
+    called = call.get_concrete_function(tensorflow.TensorSpec(shape))
     with tempfile.TemporaryDirectory() as folder:
         tensorflow.saved_model.save(model, folder, signatures=called)
         interpreter = _interpreter(tensorflow, tensorflow.lite.TFLiteConverter.from_saved_model(folder))
