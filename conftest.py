@@ -14,7 +14,7 @@ from conformance.case import Case
 from conformance.covering import TIERS, frozen_ids
 from conformance.divergences import Divergence, load_register
 from conformance.documented import Figures, load_documents
-from conformance.files import kept_case
+from conformance.files import kept_cases
 from conformance.fixtures import FixtureError
 from conformance.judge import DIVERGES, KNOWN, UNSUPPORTED, Judgement, judge, on_record_raised
 from conformance.report import reproduction
@@ -27,7 +27,7 @@ DEFAULT_KERAS = next(iter(FLAVOURS))
 DEFAULT_TIER = "default"
 pytest_plugins = ["conformance.report.plugin"]
 #: Of how many models of the option space one is kept in a file and read again.
-KEPT = {"smoke": 4, "default": 4, "full": 1}
+KEPT = {"smoke": 4, "default": 3, "full": 1}
 REGISTER = pytest.StashKey[Tuple[Divergence, ...]]()
 
 
@@ -66,9 +66,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("case_id", [pytest.param(case_id, id=case_id) for case_id in ids])
     if "kept_case" in metafunc.fixturenames:
         tier = metafunc.config.getoption("--tier")
-        ids = frozen_ids(tier)[:: KEPT[tier]]
-        kept = {case_id: kept_case(case_id) for case_id in ids}
-        metafunc.parametrize("kept_case", [pytest.param(own, id=f"{own[0]}-{name}") for name, own in kept.items()])
+        kept = kept_cases(frozen_ids(tier)[:: KEPT[tier]])
+        ways = [pytest.param((way, case), id=f"{way}-{case_id}") for case_id, way, case in kept]
+        metafunc.parametrize("kept_case", ways)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: List[pytest.Item]) -> None:
@@ -86,6 +86,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: List[pytest.Item
 
 def pytest_report_header(config: pytest.Config) -> List[str]:
     return config.stash[SUBJECT].environment.lines
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A test that is on record to end the process is not run; the record's program shows that it still does."""
+    for record in item.config.stash[REGISTER]:
+        if record.crashes and record.covers_test(item.name):
+            item.user_properties.append(("record", record.id))
+            pytest.xfail(f"known divergence {record.id}: {record.departs}")
 
 
 @pytest.hookimpl(hookwrapper=True)

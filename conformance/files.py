@@ -10,16 +10,18 @@ from __future__ import annotations
 import json
 import logging
 import zipfile
+from collections import defaultdict
 from dataclasses import dataclass, replace
+from itertools import cycle
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Sequence, Tuple
 
 from packaging.version import Version
 
 from conformance import space
 from conformance.case import Case, map_layers
-from conformance.data import draw, seed
+from conformance.data import draw
 from conformance.expected import expected_outputs
 from conformance.faults import with_activation
 from conformance.fixtures import FIXTURES
@@ -171,15 +173,19 @@ def ways(model: str) -> List[str]:
     return [name for name in FORMATS if name != "savedmodel" or model in SERVED]
 
 
-def kept_case(case_id: str) -> Tuple[str, Case]:
-    """A model of the option space and the way of keeping it that is tried, which the id decides.
+def kept_cases(ids: Sequence[str]) -> List[Tuple[str, str, Case]]:
+    """Models of the option space: the id of each, a way of keeping it, its case. Each topology has the ways in turn.
 
-    Its ``implementation`` is not: it decides the rounding, and whether it is kept is asked by itself.
+    ``implementation`` is the usual one: it decides the rounding, and whether it is kept is asked by itself.
     """
     quick = [name for name in (*FORMATS, *COPIES) if name != "savedmodel"]
-    case = space.case(case_id)
+    turns: Dict[str, Iterator[str]] = defaultdict(lambda: cycle(quick))
+    return [(case_id, next(turns[case_id.split("-")[0]]), _to_keep(space.case(case_id))) for case_id in ids]
+
+
+def _to_keep(case: Case) -> Case:
     model = map_layers(case.model, _of_usual_implementation)
-    return quick[seed(case_id) % len(quick)], replace(case, model=model, api="functional", mode="call")
+    return replace(case, model=model, api="functional", mode="call")
 
 
 def _of_usual_implementation(layer: Layer) -> Layer:

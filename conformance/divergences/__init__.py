@@ -44,7 +44,7 @@ class Divergence:
     a promise without a case, such as ``test_bad_units[*]``. The signature is ``raises``, an exception's type ("one
     or another"), with ``saying``, a part of its text or several of which it has one, or ``fault``, the named wrong
     LSTM whose numbers the subject returns, or ``wrong``, the question it answers wrongly ("shapes", "values"), or
-    ``crashes``: the process dies, so the cases are not run. ``question`` is "gradients" where the outputs are
+    ``crashes``: the process dies, so what is covered is not run. ``question`` is "gradients" where the outputs are
     right, "second-order gradients" where the gradients are too, and "training" where gradients are: then its cases
     are programs and its faults those of training. ``where`` has what else of a subject it depends on (see
     ``WHERE``). ``program`` is the smallest program that shows it: it ends in an AssertionError, in the exception it
@@ -71,8 +71,9 @@ class Divergence:
 
     def __post_init__(self) -> None:
         returned = sum(map(bool, (self.fault, self.wrong, self.crashes)))
-        if returned > 1 or (bool(self.tests) or not returned) != bool(self.raises):
-            raise ValueError("give a signature: `fault`, `wrong`, `crashes` or `raises` for cases, `raises` for tests")
+        raising = not returned or (bool(self.tests) and not self.crashes)
+        if returned > 1 or raising != bool(self.raises):
+            raise ValueError("give a signature: `crashes` or `raises`, for cases `fault` or `wrong` too")
         if self.raises == "AssertionError" and not self.saying:
             raise ValueError("say what the AssertionError says: every test that fails raises one")
         if not self.cases and not self.tests:

@@ -26,11 +26,9 @@ FUSED = [
 
 
 @pytest.mark.parametrize("case", FUSED)
-def test_usual_lstm_becomes_one_operation(subject, register, case):
+def test_usual_lstm_becomes_one_operation(subject, case):
     """TensorFlow Lite is documented to run it as one operation, not as a loop of many."""
     if subject.not_fused(case):
         pytest.skip(subject.not_fused(case))
-    if any(record.crashes and record.covers(case) for record in register):
-        pytest.skip("the converter of this TensorFlow ends the process")
     operations = lite_operations(subject.tensorflow, subject.build(case).model, case.input_shape)
     assert operations.count("UNIDIRECTIONAL_SEQUENCE_LSTM") == 1, f"not one operation: {' '.join(operations)}"

@@ -59,6 +59,16 @@ def test_symbolic_outputs_leave_batch_and_time_open(subject, description):
     assert [shape_of(subject, output) for output in outputs] == list(expected)
 
 
+@pytest.mark.usefixtures("eager")
+@each(lambda returns: {name: made for name, made in recurrent_layers(returns).items() if name != "StackedRNNCells"})
+def test_outputs_come_in_one_row(subject, uniform, description):
+    """One output comes alone; several can be unpacked: the output, of each half if not merged, then the states."""
+    outputs = subject.layer(description, "float32")(subject.tensors(uniform(*SHAPE)))
+    expected = list(description.output_shapes(SHAPE).values())
+    outputs = list(outputs) if len(expected) > 1 else [outputs]
+    assert [tuple(getattr(output, "shape", "no tensor")) for output in outputs] == expected
+
+
 @each(recurrent_layers)
 def test_compute_mask(subject, description):
     """An output with all steps hands the mask on; one without them, and a state, has none."""
@@ -222,6 +232,26 @@ def test_halves_of_other_widths(subject, uniform, mode, returns):
     assert told == returned, f"told {told}"
     answered = shapes_in(layer.compute_output_shape(SHAPE))
     assert answered == returned, f"answered {answered}"
+
+
+@pytest.mark.usefixtures("eager")
+def test_layer_is_called_with_an_array_and_states(subject, by_hand, uniform):
+    """With an array of NumPy, as its documentation calls it; the initial states are the second argument."""
+    lstm = by_hand(LSTM(UNITS, return_sequences=True), SHAPE)
+    x, states = uniform(*SHAPE), [uniform(BATCH, UNITS), uniform(BATCH, UNITS)]
+    agree([subject.to_numpy(lstm.layer(x.astype("float64")))], lstm.expected(x))
+    agree([subject.to_numpy(lstm.layer(x, subject.tensors(states)))], lstm.expected(x, initial_state=states))
+
+
+def test_activations_given_as_functions(subject, by_hand, uniform):
+    """They are those of these names."""
+    names, x = {"activation": "softsign", "recurrent_activation": "tanh"}, uniform(*SHAPE)
+    named = by_hand(LSTM(UNITS, **names), SHAPE)
+    functions = {argument: getattr(subject.keras.activations, name) for argument, name in names.items()}
+    layer = subject.lstm(UNITS, **functions)
+    layer.build(SHAPE)
+    layer.set_weights(named.weights)
+    agree(call(subject, layer, x), named.expected(x))
 
 
 def test_no_steps(by_hand, uniform):

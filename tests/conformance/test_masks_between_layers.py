@@ -77,6 +77,8 @@ OF_EACH_STEP = {
     "GaussianNoise": lambda layers: layers.GaussianNoise(0.5),
     "LayerNormalization": lambda layers: layers.LayerNormalization(),
     "BatchNormalization": lambda layers: layers.BatchNormalization(),
+    "TimeDistributed": lambda layers: layers.TimeDistributed(layers.Dense(FEATURES)),
+    "Activation-float64": lambda layers: layers.Activation("linear", dtype="float64"),
 }
 
 
@@ -91,6 +93,41 @@ def test_mask_goes_through_a_layer_of_each_step(subject, by_hand, uniform, name,
     value = np.where(MASK[..., np.newaxis], uniform(*SHAPE), np.float32(0.5))
     read, outputs = (subject.to_numpy(array) for array in model(subject.tensors(value), training=training))
     agree([outputs], upper.expected(read, masks=[MASK]))
+
+
+#: Layers that put two sequences together, step by step.
+OF_TWO = {
+    "Add": lambda layers: layers.Add(),
+    "Multiply": lambda layers: layers.Multiply(),
+    "Concatenate": lambda layers: layers.Concatenate(),
+}
+
+
+@pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize("name", OF_TWO)
+def test_mask_of_two_branches_is_handed_on(subject, by_hand, uniform, name):
+    """Around an LSTM too: what is put together of its output and its input has the mask that both have."""
+    lower = by_hand(LSTM(FEATURES, return_sequences=True), SHAPE)
+    upper = by_hand(LSTM(UNITS), (BATCH, STEPS, 2 * FEATURES if name == "Concatenate" else FEATURES))
+    x = subject.keras.Input(SHAPE[1:])
+    masked = subject.keras.layers.Masking(0.5)(x)
+    together = OF_TWO[name](subject.keras.layers)([masked, lower.layer(masked)])
+    model = subject.keras.Model(x, [together, upper.layer(together)])
+    value = np.where(MASK[..., np.newaxis], uniform(*SHAPE), np.float32(0.5))
+    read, outputs = (subject.to_numpy(array) for array in model(subject.tensors(value)))
+    agree([outputs], upper.expected(read, masks=[MASK]))
+
+
+@pytest.mark.usefixtures("eager")
+def test_mask_leaves_a_model_that_is_used_as_a_layer(subject, by_hand, uniform):
+    """What a model hands out of a masked sequence is masked for the LSTM above it."""
+    lower, upper = by_hand(LSTM(FEATURES, return_sequences=True), SHAPE), by_hand(LSTM(UNITS), SHAPE)
+    x = subject.keras.Input(SHAPE[1:])
+    inner = subject.keras.Model(x, lower.layer(subject.keras.layers.Masking(0.5)(x)))
+    x = subject.keras.Input(SHAPE[1:])
+    model = subject.keras.Model(x, upper.layer(inner(x)))
+    value = np.where(MASK[..., np.newaxis], uniform(*SHAPE), np.float32(0.5))
+    agree([subject.to_numpy(model(subject.tensors(value)))], expected_of(lower, upper, value, MASK, upper_mask=MASK))
 
 
 @pytest.mark.usefixtures("eager")

@@ -62,14 +62,15 @@ def test_initial_state_of_a_cell_is_of_its_compute_dtype(subject, stacked):
     assert {subject.to_numpy(state).dtype.name for state in flat(cell.get_initial_state(batch_size=2))} == {"float16"}
 
 
-def test_rnn_returns_its_own_dtype(subject, uniform):
-    """Whatever its cell computes in."""
+@pytest.mark.parametrize("sequences", [False, True], ids=["last", "sequences"])
+def test_rnn_returns_its_own_dtype(subject, uniform, sequences):
+    """Whatever its cell computes in; its states too."""
     if subject.generation < 3:
         pytest.skip("the dtype of an RNN is that of its cell in this Keras")
     layers = subject.keras.layers
-    layer = layers.RNN(layers.LSTMCell(UNITS, dtype="float32"), dtype="float16", return_sequences=True)
-    (output,) = call(subject, layer, uniform(*SHAPE))
-    assert output.dtype.name == "float16"
+    cell = layers.LSTMCell(UNITS, dtype="float32")
+    layer = layers.RNN(cell, dtype="float16", return_sequences=sequences, return_state=True)
+    assert [output.dtype.name for output in call(subject, layer, uniform(*SHAPE))] == ["float16"] * 3
 
 
 def test_tokens_are_not_rounded(subject):

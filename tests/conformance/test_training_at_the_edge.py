@@ -1,7 +1,11 @@
 """Training where it is hard to get right: nothing to learn from, several outputs, weights of many kinds, files."""
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
+
+from reference_impl.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
 
 pytestmark = pytest.mark.usefixtures("eager")
 
@@ -24,6 +28,21 @@ def test_two_ways_to_clip_are_refused(subject):
     except ValueError:
         return
     pytest.fail("both were taken")
+
+
+@pytest.mark.parametrize(
+    "documented", [SGD(), RMSprop(), Adam(), AdamW(), Adagrad()], ids=lambda one: type(one).__name__
+)
+def test_optimizer_by_name_has_the_documented_arguments(subject, documented):
+    """As ``compile(optimizer="rmsprop")`` makes it, with the learning rate that such a model is trained with."""
+    name = type(documented).__name__
+    if not hasattr(subject.keras.optimizers, name):
+        pytest.skip(f"this Keras has no {name}")
+    config = subject.keras.optimizers.get(name.lower()).get_config()
+    expected = {key: value or 0.0 for key, value in asdict(documented).items() if key in config}
+    assert "learning_rate" in expected
+    wrong = {key: config[key] for key, value in expected.items() if not np.isclose(config[key] or 0.0, value)}
+    assert not wrong, f"{name} has {wrong}"
 
 
 def test_l1_l2_without_numbers_is_l1_and_l2(subject):
@@ -93,26 +112,37 @@ def test_weights_of_losses_and_of_samples_are_those_of_their_outputs(subject, we
         assert np.isclose(found, 2.0 * second + 3.0 * first)
 
 
-def test_weights_of_classes_are_those_of_their_samples(subject):
-    layers, random = subject.keras.layers, np.random.RandomState(0)
-    inputs = layers.Input((3, 2))
-    model = subject.keras.models.Model(inputs, layers.Dense(1, activation="sigmoid")(layers.LSTM(3)(inputs)))
-    x, y = random.random_sample((4, 3, 2)).astype("float32"), np.array([[1.0], [0.0], [0.0], [1.0]], "float32")
-    start, moved = model.get_weights(), []
-    for given in ({"class_weight": {0: 1.0, 1: 3.0}}, {"sample_weight": np.array([3.0, 1.0, 1.0, 3.0], "float32")}):
-        model.set_weights(start)
-        model.compile(loss="binary_crossentropy", optimizer=subject.keras.optimizers.SGD(0.5))
-        model.fit(x, y, batch_size=4, shuffle=False, verbose=0, **given)
-        moved.append(model.get_weights())
-    assert all(np.array_equal(one, other) for one, other in zip(*moved))
-
-
 def test_activity_of_all_outputs_is_penalized(subject):
     """Of an LSTM that returns its states these are outputs too."""
     penalty = subject.keras.regularizers.l2(1.0)
     lstm = subject.keras.layers.LSTM(3, return_state=True, activity_regularizer=penalty)
     outputs = [subject.to_numpy(output) for output in lstm(subject.tensors(np.ones((1, 3, 2), "float32")))]
     assert np.isclose(float(sum(lstm.losses)), sum((output**2).sum() for output in outputs))
+
+
+#: What holds an LSTM or its cell, from Keras's layers, the class of the LSTM and its arguments.
+HOLDING = {
+    "RNN": lambda layers, lstm, given: layers.RNN(layers.LSTMCell(2, **given)),
+    "StackedRNNCells": lambda layers, lstm, given: layers.RNN([layers.LSTMCell(2, **given) for _ in range(2)]),
+    "Bidirectional": lambda layers, lstm, given: layers.Bidirectional(lstm(2, **given)),
+    "TimeDistributed": lambda layers, lstm, given: layers.TimeDistributed(lstm(2, **given)),
+}
+
+
+@pytest.mark.parametrize("name", HOLDING)
+def test_weights_within_are_penalized_and_constrained(subject, uniform, name):
+    """As those of an LSTM of its own: every kernel of what is held within."""
+    keras, shape = subject.keras, (2, 3, 2, 2) if name == "TimeDistributed" else (2, 3, 2)
+    given = {"kernel_regularizer": keras.regularizers.l2(0.1), "kernel_constraint": keras.constraints.non_neg()}
+    inputs = keras.layers.Input(shape[1:])
+    model = keras.models.Model(inputs, HOLDING[name](keras.layers, subject.lstm, given)(inputs))
+    model.set_weights([uniform(*weight.shape) for weight in model.get_weights()])
+    kernels = model.get_weights()[::3]
+    assert np.isclose(float(sum(model.losses)), sum(0.1 * (kernel**2).sum() for kernel in kernels))
+    model.compile(loss="mse", optimizer="sgd", run_eagerly=True)
+    model.train_on_batch(uniform(*shape), np.ones((2, *model.output_shape[1:]), "float32"))
+    assert all(kernel.min() >= 0.0 for kernel in model.get_weights()[::3])
+    assert all(weight.min() < 0.0 for number, weight in enumerate(model.get_weights()) if number % 3)
 
 
 def trained(subject, policy, optimizer):
