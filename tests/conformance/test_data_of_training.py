@@ -66,7 +66,8 @@ def test_validation_data(learner, data):
     history = with_them.fit(x, y, validation_data=(x[:3], y[:3], weight[:3]), **given).history
     without.fit(x, y, **given)
     assert same_weights(with_them, without), "what is to validate taught"
-    assert np.isclose(history["val_loss"][0], (weight * errors(with_them, x, y))[:3].mean())
+    found, expected = history["val_loss"][0], (weight * errors(with_them, x, y))[:3].mean()
+    assert np.isclose(found, expected), f"the loss of what validates is {found:.4g}, not {expected:.4g}"
 
 
 def test_states_are_carried_through_an_epoch(subject, data):
@@ -119,7 +120,7 @@ def test_several_steps_in_one_call(subject, learner, data):
         model.fit(x, y, batch_size=BATCH, epochs=2, shuffle=False, verbose=0).history["loss"]
         for model in (several, single)
     ]
-    assert np.allclose(*losses)
+    assert np.allclose(*losses), "the losses of the epochs are {}, not {}".format(*losses)
     assert all(map(np.allclose, several.get_weights(), single.get_weights()))
 
 

@@ -61,7 +61,7 @@ def test_table_is_trained(subject, by_hand, uniform, frozen):
     model.train_on_batch(TOKENS, np.ones((2, UNITS), "float32"))
     (trained,) = embedding.get_weights()
     if frozen:
-        assert np.array_equal(trained, table)
+        assert np.array_equal(trained, table), "a frozen table was trained"
     else:
         assert trained.min() >= 0.0
         assert not np.isclose(trained, np.maximum(table, 0.0)).all()

@@ -92,6 +92,19 @@ def test_mask_goes_through_a_layer_of_each_step(subject, by_hand, uniform, name,
     model = subject.keras.Model(x, [between, upper.layer(between)])
     value = np.where(MASK[..., np.newaxis], uniform(*SHAPE), np.float32(0.5))
     read, outputs = (subject.to_numpy(array) for array in model(subject.tensors(value), training=training))
+    assert not matches([outputs], upper.expected(read)), "the LSTM above has no mask"
+    agree([outputs], upper.expected(read, masks=[MASK]))
+
+
+@pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize("name", OF_EACH_STEP)
+def test_mask_goes_with_what_a_call_returns(subject, by_hand, uniform, name):
+    """From call to call without a model around them, as in the ``call`` of a layer or a model of one's own."""
+    upper, layers = by_hand(LSTM(UNITS), SHAPE), subject.keras.layers
+    value = np.where(MASK[..., np.newaxis], uniform(*SHAPE), np.float32(0.5))
+    between = OF_EACH_STEP[name](layers)(layers.Masking(0.5)(subject.tensors(value)))
+    read, outputs = (subject.to_numpy(array) for array in (between, upper.layer(between)))
+    assert not matches([outputs], upper.expected(read)), "the LSTM above has no mask"
     agree([outputs], upper.expected(read, masks=[MASK]))
 
 
@@ -115,6 +128,7 @@ def test_mask_of_two_branches_is_handed_on(subject, by_hand, uniform, name):
     model = subject.keras.Model(x, [together, upper.layer(together)])
     value = np.where(MASK[..., np.newaxis], uniform(*SHAPE), np.float32(0.5))
     read, outputs = (subject.to_numpy(array) for array in model(subject.tensors(value)))
+    assert not matches([outputs], upper.expected(read)), "the LSTM above has no mask"
     agree([outputs], upper.expected(read, masks=[MASK]))
 
 
