@@ -10,18 +10,16 @@ from __future__ import annotations
 import json
 import logging
 import zipfile
-from collections import defaultdict
 from dataclasses import dataclass, replace
-from itertools import cycle
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Dict, Iterator, List, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from packaging.version import Version
 
 from conformance import space
 from conformance.case import Case, map_layers
-from conformance.data import draw
+from conformance.data import draw, seed
 from conformance.expected import expected_outputs
 from conformance.faults import with_activation
 from conformance.fixtures import FIXTURES
@@ -173,14 +171,17 @@ def ways(model: str) -> List[str]:
     return [name for name in FORMATS if name != "savedmodel" or model in SERVED]
 
 
-def kept_cases(ids: Sequence[str]) -> List[Tuple[str, str, Case]]:
-    """Models of the option space: the id of each, a way of keeping it, its case. Each topology has the ways in turn.
+def kept_cases(ids: Sequence[str], most: Optional[int]) -> List[Tuple[str, str, Case]]:
+    """Models of the option space: the id of each, the way of keeping it, which the id decides, and its case.
 
-    ``implementation`` is the usual one: it decides the rounding, and whether it is kept is asked by itself.
+    Of each topology each way has the first ``most`` of these ids. ``implementation`` is the usual one: it decides the
+    rounding, and whether it is kept is asked by itself.
     """
     quick = [name for name in (*FORMATS, *COPIES) if name != "savedmodel"]
-    turns: Dict[str, Iterator[str]] = defaultdict(lambda: cycle(quick))
-    return [(case_id, next(turns[case_id.split("-")[0]]), _to_keep(space.case(case_id))) for case_id in ids]
+    kept: Dict[Tuple[str, str], List[str]] = {}
+    for case_id in ids:
+        kept.setdefault((case_id.split("-")[0], quick[seed(case_id) % len(quick)]), []).append(case_id)
+    return [(case_id, way, _to_keep(space.case(case_id))) for (_, way), own in kept.items() for case_id in own[:most]]
 
 
 def _to_keep(case: Case) -> Case:

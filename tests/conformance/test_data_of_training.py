@@ -1,5 +1,7 @@
 """What ``fit`` and ``evaluate`` make of the data they are given: in which order, how many, in which form."""
 
+import inspect
+
 import numpy as np
 import pytest
 
@@ -14,15 +16,14 @@ def data(uniform):
 
 
 @pytest.fixture
-def learner(subject):
+def learner(subject, uniform):
     """Make a small model, every time from the same weights; it runs eagerly, which is nothing to its data."""
-    layers, start = subject.keras.layers, []
+    layers, start = subject.keras.layers, [uniform(*shape) for shape in ((FEATURES, 8), (2, 8), (8,), (2, 1), (1,))]
 
     def learner(learning_rate=0.5, **compiled):
         inputs = subject.keras.Input((STEPS, FEATURES))
         model = subject.keras.Model(inputs, layers.Dense(1)(subject.lstm(2)(inputs)))
-        model.set_weights(start or model.get_weights())
-        start[:] = model.get_weights()
+        model.set_weights(start)
         optimizer = subject.keras.optimizers.SGD(learning_rate)
         model.compile(loss="mse", optimizer=optimizer, **(compiled or {"run_eagerly": True}))
         return model
@@ -44,8 +45,8 @@ def test_rows_are_shuffled_together(learner, data):
     history = model.fit(x, y, sample_weight=weight, batch_size=BATCH, verbose=0).history
     assert np.isclose(history["loss"][0], (weight * errors(model, x, y)).mean())
     shuffled, in_order = learner(), learner()
-    shuffled.fit(x, y, batch_size=1, verbose=0)
-    in_order.fit(x, y, batch_size=1, shuffle=False, verbose=0)
+    shuffled.fit(x, y, batch_size=1, epochs=2, verbose=0)  # both times in order by chance: once in 8!², 1.6e9, runs
+    in_order.fit(x, y, batch_size=1, epochs=2, shuffle=False, verbose=0)
     assert not same_weights(shuffled, in_order), "rows were not shuffled"
 
 
@@ -68,20 +69,6 @@ def test_validation_data(learner, data):
     assert same_weights(with_them, without), "what is to validate taught"
     found, expected = history["val_loss"][0], (weight * errors(with_them, x, y))[:3].mean()
     assert np.isclose(found, expected), f"the loss of what validates is {found:.4g}, not {expected:.4g}"
-
-
-def test_states_are_carried_through_an_epoch(subject, data):
-    """A stateful layer goes on from batch to batch of ``evaluate``, and from where it was in the next one."""
-    x, y, _ = data
-    inputs = subject.keras.Input(batch_shape=(BATCH, STEPS, FEATURES))
-    model = subject.keras.Model(inputs, subject.lstm(1, stateful=True)(inputs))
-    model.compile(loss="mse", run_eagerly=True)
-    found = [model.evaluate(x, y, batch_size=BATCH, verbose=0) for _ in range(2)]
-    anew = subject.keras.Model(inputs, subject.lstm(1, stateful=True)(inputs))
-    anew.set_weights(model.get_weights())
-    batches = [slice(start, start + BATCH) for start in range(0, SAMPLES, BATCH)]
-    expected = [np.mean([errors(anew, x[own], y[own]) for own in batches]) for _ in range(2)]
-    assert np.allclose(found, expected)
 
 
 def batches_of(x, y, weight):
@@ -111,36 +98,43 @@ def test_batches_in_another_form(subject, learner, data, name):
 
 def test_several_steps_in_one_call(subject, learner, data):
     """``steps_per_execution`` says how often Python is asked, not what is learnt: of 4 batches, 3 and then 1."""
-    try:
-        several = learner(steps_per_execution=3)
-    except TypeError as error:
-        pytest.skip(f"this Keras has no steps_per_execution: {error}")
-    single, (x, y, _) = learner(run_eagerly=False), data
+    if "steps_per_execution" not in inspect.signature(subject.keras.Model.compile).parameters:
+        pytest.skip("this Keras has no steps_per_execution")
+    several, single, (x, y, _) = learner(steps_per_execution=3), learner(run_eagerly=False), data
     losses = [
-        model.fit(x, y, batch_size=BATCH, epochs=2, shuffle=False, verbose=0).history["loss"]
+        model.fit(x, y, batch_size=BATCH, epochs=6, shuffle=False, verbose=0).history["loss"]
         for model in (several, single)
     ]
     assert np.allclose(*losses), "the losses of the epochs are {}, not {}".format(*losses)
-    assert all(map(np.allclose, several.get_weights(), single.get_weights()))
+    assert all(map(np.allclose, several.get_weights(), single.get_weights())), "something else was learnt"
 
 
-@pytest.mark.parametrize("classes", [1, 3], ids=["two", "one_of_three"])
-def test_weights_of_classes_are_those_of_their_samples(subject, uniform, classes):
-    """Where a row of targets says which of several classes it is, and where a number says which of two."""
+#: For a loss, its targets and the weight of each sample by the weights of classes, of which the last has most.
+OF_CLASSES = {
+    "binary_crossentropy": (np.array([[1.0], [0.0], [0.0], [1.0]], "float32"), [3.0, 1.0, 1.0, 3.0]),
+    "categorical_crossentropy": (np.eye(3, dtype="float32")[[1, 0, 2, 1]], [3.0, 1.0, 5.0, 3.0]),
+}
+
+
+@pytest.mark.parametrize("loss", OF_CLASSES)
+def test_weights_of_classes_are_those_of_their_samples(subject, uniform, loss):
+    """Where a number says which of two, and where a row of targets says which of several."""
+    y, by_sample = OF_CLASSES[loss]
+    classes = y.shape[1]
     inputs = subject.keras.Input((STEPS, FEATURES))
     head = subject.keras.layers.Dense(classes, activation="sigmoid" if classes == 1 else "softmax")
-    model = subject.keras.Model(inputs, head(subject.lstm(3)(inputs)))
-    x, numbers = uniform(4, STEPS, FEATURES), np.array([1, 0, 0, 1])
-    y = np.eye(classes, dtype="float32")[numbers] if classes > 1 else numbers[:, np.newaxis].astype("float32")
-    loss = "categorical_crossentropy" if classes > 1 else "binary_crossentropy"
-    start, moved = model.get_weights(), []
-    by_sample = np.array([3.0, 1.0, 1.0, 3.0], "float32")
-    for given in ({"class_weight": {0: 1.0, 1: 3.0, 2: 5.0}}, {"sample_weight": by_sample}):
+    model = subject.keras.Model(inputs, head(subject.lstm(2)(inputs)))
+    x, start = uniform(4, STEPS, FEATURES), [uniform(*weight.shape) for weight in model.get_weights()]
+
+    def trained(**given):
         model.set_weights(start)
         model.compile(loss=loss, optimizer=subject.keras.optimizers.SGD(0.5), run_eagerly=True)
         model.fit(x, y, batch_size=4, shuffle=False, verbose=0, **given)
-        moved.append(model.get_weights())
-    assert all(map(np.array_equal, *moved))
+        return model.get_weights()
+
+    of_classes = trained(class_weight={0: 1.0, 1: 3.0, 2: 5.0})
+    assert all(map(np.array_equal, of_classes, trained(sample_weight=np.array(by_sample, "float32"))))
+    assert not any(map(np.array_equal, of_classes, trained())), "the weights made no difference"
 
 
 def test_batch_is_tested_with_its_weights(learner, data):

@@ -96,6 +96,13 @@ def hold_distribution(numbers, cumulative):
     assert distance <= np.sqrt(np.log(2.0 / FALSE_ALARM) / (2.0 * numbers.size))
 
 
+def test_table_of_an_embedding(subject):
+    """By default its numbers are uniform between -0.05 and 0.05."""
+    embedding = subject.keras.layers.Embedding(MANY[0], MANY[1])
+    embedding.build((None, 1))
+    hold_distribution(embedding.get_weights()[0], within(0.05))
+
+
 def hold_orthonormal_rows(matrix):
     """M·Mᵀ = I for M (n, m) from a QR decomposition.
 

@@ -119,7 +119,10 @@ OF_TWO = {
 @pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize("name", OF_TWO)
 def test_mask_of_two_branches_is_handed_on(subject, by_hand, uniform, name):
-    """Around an LSTM too: what is put together of its output and its input has the mask that both have."""
+    """Around an LSTM too: what is put together of its output and its input, of the same mask, has that mask.
+
+    How masks that differ are put together is not asked: Keras 2 and 3 have it otherwise.
+    """
     lower = by_hand(LSTM(FEATURES, return_sequences=True), SHAPE)
     upper = by_hand(LSTM(UNITS), (BATCH, STEPS, 2 * FEATURES if name == "Concatenate" else FEATURES))
     x = subject.keras.Input(SHAPE[1:])

@@ -218,6 +218,22 @@ def test_fit_carries_from_batch_to_batch(subject, by_hand, uniform):
     agree([model.predict(third, batch_size=BATCH, verbose=0)], layer.expected(first, second, third))
 
 
+@pytest.mark.usefixtures("eager")
+def test_evaluate_carries_from_batch_to_batch(subject, by_hand, uniform):
+    """Its loss is that of a second batch that follows the first."""
+    layer = by_hand(LAYERS["LSTM"], SHAPE)
+    model = model_of(subject, layer)
+    model.compile(loss="mse", run_eagerly=True)
+    first, second, targets = uniform(*SHAPE), uniform(*SHAPE), uniform(2 * BATCH, STEPS, UNITS)
+    found = model.evaluate(np.concatenate([first, second]), targets, batch_size=BATCH, verbose=0)
+    carried, anew = (
+        ((np.concatenate([layer.expected(first)[0].value, of_second[0].value]) - targets) ** 2).mean()
+        for of_second in (layer.expected(first, second), layer.expected(second))
+    )
+    assert not np.isclose(found, anew), "the second batch started from zeros"
+    assert np.isclose(found, carried)
+
+
 @pytest.mark.parametrize("name", ["LSTM", "Bidirectional"])
 def test_smaller_last_batch_is_refused(subject, by_hand, uniform, name):
     """A stateful layer sees whole batches: three rows in batches of two cannot be carried on from row to row."""

@@ -132,3 +132,23 @@ def test_spoiled_fixture(name, text, says, copy):
 def test_absent_register(copy):
     (copy / "fixtures" / "divergences.toml").unlink()
     assert one_line(run(cwd=copy)).endswith("divergences.toml: No such file or directory")
+
+
+FATAL = """
+[[divergence]]
+id = "dies"
+departs = "the process dies"
+why = "made up"
+versions = { keras = ">=2" }
+tests = ["test_sizes_of_a_cell"]
+crashes = true
+program = "import os; os.abort()"
+"""
+
+
+def test_a_test_that_is_on_record_to_end_the_process_is_not_run(copy):
+    register = copy / "fixtures" / "divergences.toml"
+    register.write_text(register.read_text(encoding="utf-8") + FATAL, encoding="utf-8")
+    result = run("-rx", "-k", "test_sizes_of_a_cell", "tests/conformance/test_layer_questions.py", cwd=copy)
+    assert "known divergence dies: the process dies" in result.stdout
+    assert "1 xfailed" in result.stdout
