@@ -94,9 +94,13 @@ def plain(value):
     return dict(value) if hasattr(value, "items") else str(value)
 
 
+#: What stands beside an object's class and configuration: a number that tells two of them apart, and what the form of
+#: 2.13 and later adds, which an object that is read from HDF5 is not written in again.
+NO_ARGUMENTS = ("shared_object_id", "module", "registered_name", "build_config")
+
+
 def arguments(config):
-    """A configuration without the number by which a Keras that read it tells two from one."""
-    return {name: value for name, value in config.items() if name != "shared_object_id"}
+    return {name: value for name, value in config.items() if name not in NO_ARGUMENTS}
 
 
 def configurations(model):
