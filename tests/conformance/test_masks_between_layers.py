@@ -13,6 +13,11 @@ SHAPE = (BATCH, STEPS, FEATURES)
 MASK = np.array([[True, True, False], [True, False, False]])
 
 
+def padded(uniform):
+    """Drawn inputs that ``Masking(0.5)`` masks so."""
+    return np.where(MASK[..., np.newaxis], uniform(*SHAPE), np.float32(0.5))
+
+
 @pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize("api", ["functional", "sequential"])
 def test_mask_given_to_a_call_is_of_that_call(subject, by_hand, uniform, api):
@@ -61,7 +66,7 @@ def test_mask_of_a_layer_that_reads_backwards(subject, by_hand, uniform):
     upper = by_hand(LSTM(2), (BATCH, STEPS, UNITS))
     x = subject.keras.Input(SHAPE[1:])
     model = subject.keras.Model(x, upper.layer(lower.layer(subject.keras.layers.Masking(0.5)(x))))
-    value = np.where(MASK[..., np.newaxis], uniform(*SHAPE), np.float32(0.5))
+    value = padded(uniform)
     outputs = [model.predict_on_batch(value)]
     as_it_came = expected_of(lower, upper, value, MASK, upper_mask=MASK)
     assert not matches(outputs, as_it_came), "the mask is that of the inputs"
@@ -90,7 +95,7 @@ def test_mask_goes_through_a_layer_of_each_step(subject, by_hand, uniform, name,
     upper, x = by_hand(LSTM(UNITS), SHAPE), subject.keras.Input(SHAPE[1:])
     between = OF_EACH_STEP[name](subject.keras.layers)(subject.keras.layers.Masking(0.5)(x))
     model = subject.keras.Model(x, [between, upper.layer(between)])
-    value = np.where(MASK[..., np.newaxis], uniform(*SHAPE), np.float32(0.5))
+    value = padded(uniform)
     read, outputs = (subject.to_numpy(array) for array in model(subject.tensors(value), training=training))
     assert not matches([outputs], upper.expected(read)), "the LSTM above has no mask"
     agree([outputs], upper.expected(read, masks=[MASK]))
@@ -101,7 +106,7 @@ def test_mask_goes_through_a_layer_of_each_step(subject, by_hand, uniform, name,
 def test_mask_goes_with_what_a_call_returns(subject, by_hand, uniform, name):
     """From call to call without a model around them, as in the ``call`` of a layer or a model of one's own."""
     upper, layers = by_hand(LSTM(UNITS), SHAPE), subject.keras.layers
-    value = np.where(MASK[..., np.newaxis], uniform(*SHAPE), np.float32(0.5))
+    value = padded(uniform)
     between = OF_EACH_STEP[name](layers)(layers.Masking(0.5)(subject.tensors(value)))
     read, outputs = (subject.to_numpy(array) for array in (between, upper.layer(between)))
     assert not matches([outputs], upper.expected(read)), "the LSTM above has no mask"
@@ -129,7 +134,7 @@ def test_mask_of_two_branches_is_handed_on(subject, by_hand, uniform, name):
     masked = subject.keras.layers.Masking(0.5)(x)
     together = OF_TWO[name](subject.keras.layers)([masked, lower.layer(masked)])
     model = subject.keras.Model(x, [together, upper.layer(together)])
-    value = np.where(MASK[..., np.newaxis], uniform(*SHAPE), np.float32(0.5))
+    value = padded(uniform)
     read, outputs = (subject.to_numpy(array) for array in model(subject.tensors(value)))
     assert not matches([outputs], upper.expected(read)), "the LSTM above has no mask"
     agree([outputs], upper.expected(read, masks=[MASK]))
@@ -143,7 +148,7 @@ def test_mask_leaves_a_model_that_is_used_as_a_layer(subject, by_hand, uniform):
     inner = subject.keras.Model(x, lower.layer(subject.keras.layers.Masking(0.5)(x)))
     x = subject.keras.Input(SHAPE[1:])
     model = subject.keras.Model(x, upper.layer(inner(x)))
-    value = np.where(MASK[..., np.newaxis], uniform(*SHAPE), np.float32(0.5))
+    value = padded(uniform)
     agree([subject.to_numpy(model(subject.tensors(value)))], expected_of(lower, upper, value, MASK, upper_mask=MASK))
 
 
@@ -153,7 +158,7 @@ def test_average_over_time_is_of_the_steps_that_count(subject, uniform):
     layers, x = subject.keras.layers, subject.keras.Input(SHAPE[1:])
     sequence = subject.lstm(UNITS, return_sequences=True)(layers.Masking(0.5)(x))
     model = subject.keras.Model(x, [sequence, layers.GlobalAveragePooling1D()(sequence)])
-    value = np.where(MASK[..., np.newaxis], uniform(*SHAPE), np.float32(0.5))
+    value = padded(uniform)
     outputs, average = (subject.to_numpy(array) for array in model(subject.tensors(value)))
     expected = (outputs * MASK[..., np.newaxis]).sum(axis=1) / MASK.sum(axis=1, keepdims=True)
     assert np.allclose(average, expected), "masked steps count"
