@@ -89,7 +89,8 @@ def pytest_report_header(config: pytest.Config) -> List[str]:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """A test that is on record to end the process is not run; the record's program shows that it still does."""
+    """Forget the models of tests before. What is on record to end the process is not run: its program shows it."""
+    item.config.stash[SUBJECT].forget()
     for record in item.config.stash[REGISTER]:
         if record.crashes and not item.config.getoption("--lstm") and record.covers_test(item.name):
             item.user_properties.append(("record", record.id))

@@ -50,6 +50,7 @@ def bare() -> None:
     for case in cases:
         if subject.unsupported(case):
             continue
+        subject.forget()
         try:
             subject.run(subject.build(case), case, draw(case))
         except Exception as error:  # a known divergence

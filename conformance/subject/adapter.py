@@ -155,11 +155,15 @@ class Subject:
             return f"{known} computes in predict only"
         return "" if self.tensorflow else f"{known} computes without TensorFlow, whose tapes are asked for gradients"
 
+    def forget(self) -> None:
+        """Let go of the models built so far, where they are many. Keras 2.3 cannot run them after it."""
+        if self._built >= MODELS_A_SESSION:
+            self.keras.backend.clear_session()
+            self._built = 0
+
     def build(self, case: Case) -> Built:
         """The model of a case, with weights as Keras initializes them."""
         self._built += 1
-        if self._built % MODELS_A_SESSION == 0:
-            self.keras.backend.clear_session()
         with building(self.tensorflow, case.mode):
             layers = [self.layer(layer, case.dtype) for layer in case.model.layers]
             if case.api == "sequential":
