@@ -46,7 +46,8 @@ def test_optimizer_by_name_has_the_documented_arguments(subject, documented):
     expected = {
         key: value or 0.0 for key, value in asdict(documented).items() if key in config or key not in NOT_ALL_HAVE
     }
-    wrong = {key: config[key] for key, value in expected.items() if not np.isclose(config[key] or 0.0, value)}
+    found = {key: config.get(key, np.nan) or 0.0 for key in expected}
+    wrong = {key: found[key] for key in expected if not np.isclose(found[key], expected[key])}
     assert not wrong, f"{name} has {wrong}, documented are {expected}"
 
 
