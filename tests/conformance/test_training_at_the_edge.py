@@ -126,6 +126,25 @@ def test_activity_of_all_outputs_is_penalized(subject):
     assert np.isclose(float(sum(lstm.losses)), sum((output**2).sum() for output in outputs))
 
 
+#: Layers of models that an LSTM is within.
+WITHIN = {
+    "bidirectional": lambda keras, lstm: keras.layers.Bidirectional(lstm),
+    "model": lambda keras, lstm: keras.models.Sequential([keras.Input(batch_shape=(1, 3, 2)), lstm]),
+}
+
+
+@pytest.mark.parametrize("within", WITHIN)
+def test_activity_of_a_layer_within_is_penalized(subject, eager, within):
+    """By what the last call returned, without what calls before it did."""
+    lstm = subject.lstm(3, activity_regularizer=subject.keras.regularizers.l2(1.0))
+    inputs = subject.keras.Input(batch_shape=(1, 3, 2))
+    model = subject.keras.models.Sequential([inputs, WITHIN[within](subject.keras, lstm)])
+    for x in (0.5, 1.0):
+        output = subject.to_numpy(model(subject.tensors(np.full((1, 3, 2), x, "float32"))))
+        penalty = float(sum(model.losses))
+        assert np.isclose(penalty, (output**2).sum())
+
+
 #: What holds an LSTM or its cell, from Keras's layers, the class of the LSTM and its arguments.
 HOLDING = {
     "RNN": lambda layers, lstm, given: layers.RNN(layers.LSTMCell(2, **given)),

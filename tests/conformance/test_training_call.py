@@ -1,0 +1,72 @@
+"""With nothing to drop, ``training=True`` changes nothing: a step of training begins with the outputs of inference."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from conformance.masks import pattern
+from conformance.subject.adapter import reset_states
+from reference_impl import LSTM, RNN, Bidirectional, LSTMCell, StackedRNNCells, TimeDistributed
+
+BATCH, SLICES, STEPS, FEATURES, UNITS = 3, 2, 4, 5, 3
+TOP = LSTM(UNITS, return_sequences=True, return_state=True)
+
+#: Layers and how many states each can be given; cells of a stack are of one width: their states could be exchanged.
+LAYERS = {
+    "LSTM": (TOP, 2),
+    "backwards": (LSTM(UNITS, go_backwards=True), 2),
+    "unroll": (replace(TOP, unroll=True, go_backwards=True), 2),
+    "RNN": (RNN(LSTMCell(UNITS), go_backwards=True), 2),
+    "stack": (RNN(StackedRNNCells((LSTMCell(UNITS), LSTMCell(UNITS)))), 0),
+    "bidirectional": (Bidirectional(LSTM(UNITS, return_sequences=True), None), 4),
+    "time_distributed": (TimeDistributed(LSTM(UNITS)), 0),
+}
+
+STATEFUL = {
+    "LSTM": replace(TOP, stateful=True),
+    "unroll": replace(TOP, stateful=True, unroll=True),
+    "bidirectional": Bidirectional(LSTM(UNITS, return_sequences=True, stateful=True)),
+}
+
+
+@pytest.fixture
+def same_in_training(by_hand):
+    """Hold what a layer returns for inputs, one after the other, to what it returns with ``training=True``."""
+
+    def same_in_training(description, *inputs, **given):
+        layer = by_hand(description, inputs[0].shape)
+        outputs = []
+        for training in (False, True):
+            if description.stateful:
+                reset_states([layer.layer])
+            outputs.append([array for x in inputs for array in layer(x, training=training, **given)])
+        assert len(outputs[0]) == len(outputs[1])
+        differing = [number for number, pair in enumerate(zip(*outputs)) if not np.array_equal(*pair)]
+        assert not differing, f"arrays {differing} are others in training"
+
+    return same_in_training
+
+
+def inputs_of(name, uniform):
+    return uniform(BATCH, *([SLICES] if name == "time_distributed" else []), STEPS, FEATURES)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_masked_layer_in_training(same_in_training, uniform, name):
+    x = inputs_of(name, uniform)
+    rows = pattern("gaps", x[..., 0, 0].size, STEPS)
+    same_in_training(LAYERS[name][0], x, mask=rows.reshape(x.shape[:-1]))
+
+
+@pytest.mark.parametrize("name", [name for name, (_, states) in LAYERS.items() if states])
+def test_layer_that_is_given_states_in_training(same_in_training, uniform, name):
+    """A decoder is trained from the states of its encoder."""
+    description, states = LAYERS[name]
+    given = [uniform(BATCH, UNITS) for _ in range(states)]
+    same_in_training(description, inputs_of(name, uniform), initial_state=given)
+
+
+@pytest.mark.parametrize("name", STATEFUL)
+def test_states_are_carried_in_training(same_in_training, uniform, name):
+    same_in_training(STATEFUL[name], *(uniform(BATCH, STEPS, FEATURES) for _ in range(2)))
