@@ -156,7 +156,9 @@ class Subject:
         return "" if self.tensorflow else f"{known} computes without TensorFlow, whose tapes are asked for gradients"
 
     def forget(self) -> None:
-        """Let go of the models built so far, where they are many. Keras 2.3 cannot run them after it."""
+        """Let go of a seed that was set, and of the models built so far, if many; Keras 2.3 cannot run those then."""
+        if self.tensorflow:
+            self.tensorflow.compat.v1.set_random_seed(None)
         if self._built >= MODELS_A_SESSION:
             self.keras.backend.clear_session()
             self._built = 0

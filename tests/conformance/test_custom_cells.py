@@ -257,8 +257,9 @@ def test_cells_in_a_list_are_a_stack(subject, halving, integers):
     same(call(subject, rnn, x), [halved_sums(halved_sums(x)[0])[0]])
 
 
-def test_constants_reach_the_cell(subject, halving, integers):
-    """Keras 2 hands ``constants`` to every step of the cell."""
+@pytest.fixture
+def multiplying(subject, halving):
+    """A cell that halves its state and adds x times a constant; it can be made again, for its class has the size."""
     if "constants" not in inspect.signature(subject.keras.layers.RNN.call).parameters:
         pytest.skip("RNN of this Keras has no constants")
 
@@ -266,9 +267,73 @@ def test_constants_reach_the_cell(subject, halving, integers):
         total = 0.5 * flat(states)[0] + inputs * flat(constants)[0]
         return total, [total]
 
-    rnn = subject.keras.layers.RNN(halving(call=step), return_sequences=True)
+    return halving(call=step, state_size=WIDTH)
+
+
+def as_tensors(subject, layer, cell, x, starts, factor):
+    given = {"initial_state": starts} if starts else {}
+    return call(subject, layer, x, constants=[factor], **given)
+
+
+def functional(subject, layer, x, starts, factor):
+    """A functional model whose inputs are x, the initial states and the constant."""
+    inputs = x, *states, constant = [subject.keras.Input(array.shape[1:]) for array in (x, *starts, factor)]
+    given = {"initial_state": states} if states else {}
+    return subject.keras.Model(inputs, layer(x, constants=[constant], **given))
+
+
+def in_a_model(subject, layer, cell, x, starts, factor):
+    return call(subject, functional(subject, layer, x, starts, factor), [x, *starts, factor])
+
+
+def in_a_model_made_again(subject, layer, cell, x, starts, factor):
+    """From its configuration, which must say how many of the inputs are constants."""
+    config = functional(subject, layer, x, starts, factor).get_config()
+    model = subject.keras.Model.from_config(config, custom_objects={"Halving": type(cell)})
+    return call(subject, model, [x, *starts, factor])
+
+
+each_way = pytest.mark.parametrize("how", [as_tensors, in_a_model, in_a_model_made_again])
+each_start = pytest.mark.parametrize("given", [False, True], ids=["zeros", "initial_state"])
+
+
+@each_way
+@each_start
+def test_constants_reach_the_cell(subject, multiplying, integers, given, how):
+    """Keras 2 hands ``constants`` to every step of the cell."""
+    rnn = subject.keras.layers.RNN(multiplying, return_sequences=True)
     x, factor = integers(BATCH, STEPS, WIDTH), integers(BATCH, WIDTH)
-    same(call(subject, rnn, x, constants=[factor]), halved_sums(x * factor[:, np.newaxis])[:1])
+    starts = [integers(BATCH, WIDTH)] if given else []
+    outputs, _ = halved_sums(x * factor[:, np.newaxis], *starts)
+    same(how(subject, rnn, multiplying, x, starts, factor), [outputs])
+
+
+@each_way
+@each_start
+def test_constants_reach_both_halves(subject, multiplying, integers, given, how):
+    """A Bidirectional hands each half its own initial state, and the constants to both."""
+    layers = subject.keras.layers
+    layer = layers.Bidirectional(layers.RNN(multiplying, return_sequences=True))
+    x, factor = integers(BATCH, STEPS, WIDTH), integers(BATCH, WIDTH)
+    starts = [integers(BATCH, WIDTH), integers(BATCH, WIDTH)] if given else []
+    forward, _ = halved_sums(x * factor[:, np.newaxis], *starts[:1])
+    backward, _ = halved_sums(x * factor[:, np.newaxis], *starts[1:], go_backwards=True)
+    expected = np.concatenate([forward, backward[:, ::-1]], axis=-1)
+    same(how(subject, layer, multiplying, x, starts, factor), [expected])
+
+
+@pytest.mark.parametrize("widths", [[WIDTH], [WIDTH, 4]], ids=["LSTMCell", "StackedRNNCells"])
+def test_initial_state_for_inputs(subject, uniform, widths):
+    """Given inputs, a cell of Keras 2 makes as many rows of zeros as those have, in their dtype."""
+    layers = subject.keras.layers
+    cells = [layers.LSTMCell(width) for width in widths]
+    cell = layers.StackedRNNCells(cells) if len(cells) > 1 else cells[0]
+    if "inputs" not in inspect.signature(cell.get_initial_state).parameters:
+        pytest.skip("a cell of this Keras makes its initial state without inputs")
+    x = subject.tensors(uniform(BATCH, 5).astype("float64"))
+    states = [subject.to_numpy(state) for state in flat(cell.get_initial_state(inputs=x))]
+    same(states, [np.zeros((BATCH, width)) for width in widths for _ in "hc"])
+    assert {state.dtype.name for state in states} == {"float64"}
 
 
 #: How a cell may be given two inputs, and how it finds them.
@@ -279,7 +344,8 @@ TWO_INPUTS = {
 
 
 @pytest.mark.parametrize("how", TWO_INPUTS)
-def test_cell_of_two_inputs(subject, halving, integers, how):
+@pytest.mark.parametrize("go_backwards", [False, True], ids=["forwards", "backwards"])
+def test_cell_of_two_inputs(subject, halving, integers, go_backwards, how):
     """Inputs may be nested, as in the guide to recurrent networks; each has axes of its own behind that of time."""
     nest, unnest = TWO_INPUTS[how]
 
@@ -288,7 +354,8 @@ def test_cell_of_two_inputs(subject, halving, integers, how):
         total = 0.5 * flat(states)[0] + x + other[:, :, 0]
         return total, [total]
 
-    rnn = subject.keras.layers.RNN(halving(call=step, build=lambda self, shapes: None), return_sequences=True)
+    options = {"return_sequences": True, "go_backwards": go_backwards}
+    rnn = subject.keras.layers.RNN(halving(call=step, build=lambda self, shapes: None), **options)
     x, other = integers(BATCH, STEPS, WIDTH), integers(BATCH, STEPS, WIDTH, 1)
     outputs = rnn(nest(subject.tensors(x), subject.tensors(other)))
-    same([subject.to_numpy(outputs)], halved_sums(x + other[..., 0])[:1])
+    same([subject.to_numpy(outputs)], halved_sums(x + other[..., 0], go_backwards=go_backwards)[:1])

@@ -13,6 +13,7 @@ import random
 import re
 from dataclasses import replace
 from functools import lru_cache
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -437,6 +438,17 @@ def test_next_call_draws_anew_for_each_lstm(subject, name):
     assert not any(np.array_equal(*pair) for pair in zip(first, second)), "both calls have the same masks"
 
 
+@each_kind
+def test_next_call_draws_anew_for_an_upper_cell(subject, reader):
+    """Also where the call before was at inference. The upper cell reads the ones that the cell below returns."""
+    cells, x = (READER_CELL, dropping(READER_CELL, RATES[reader.kind])), ONES[..., :UNITS]
+    layer = built(subject, RNN(StackedRNNCells(cells), return_sequences=True), x.shape)
+    layer.set_weights([*constant_weights(UNITS, UNITS), *Reader(reader.kind, UNITS, UNITS).weights])
+    called = [call(subject, layer, x, training=training)[0] for training in (False, True, True)]
+    for first, second in combinations(called, 2):
+        assert not np.array_equal(first, second), "two calls have the same masks"
+
+
 @pytest.mark.parametrize(("name", "rates"), [("RNN_of_two", "inputs"), *((name, "both") for name in ROWS)])
 def test_values_given_the_masks(subject, uniform, name, rates):
     """With usual weights and activations the states are those of the equations, given what equal seeds drop."""
@@ -533,6 +545,41 @@ def test_training_given_to_the_layer_is_heeded_in_a_model(subject, training):
     value = subject.tensors(np.ones((1, 1, 64), "float32"))
     first, second = (subject.to_numpy(model(value, training=not training)) for _ in range(2))
     assert np.array_equal(first, second) != training, f"training={training} was overridden by the call of the model"
+
+
+@pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize("how", ["eager", "function"])
+def test_training_given_as_a_tensor_is_heeded(subject, how):
+    """``training`` is "Boolean or boolean scalar tensor", says ``Model.call`` of Keras 2."""
+    if subject.generation > 2:
+        pytest.skip("training is a boolean of Python in this Keras")
+    x = subject.keras.Input((1, 64))
+    model = subject.keras.Model(x, subject.lstm(UNITS, dropout=0.5)(x))
+    value, called = subject.tensors(np.ones((1, 1, 64), "float32")), model
+    if how == "function":
+        called = subject.tensorflow.function(lambda x, training: model(x, training=training))
+    for training in (True, False):
+        given = subject.tensors(np.array(training))
+        first, second = (subject.to_numpy(called(value, training=given)) for _ in range(2))
+        assert np.array_equal(first, second) != training, f"training={training} was not heeded"
+
+
+@pytest.mark.parametrize("rate", [0.5, 0.75])
+@pytest.mark.parametrize("name", ["Dropout", "SpatialDropout1D"])
+def test_layer_that_drops(subject, uniform, name, rate):
+    """Dropout zeroes entries and SpatialDropout1D features at all steps; what is kept is multiplied by 1/(1 - rate)."""
+    layer, x = getattr(subject.keras.layers, name)(rate), 2.0 + uniform(8, 6, 32)
+    (outputs,) = call(subject, layer, x, training=True)
+    kept = outputs != 0.0
+    scaled = np.where(kept, x / np.float32(1.0 - rate), np.float32(0.0))
+    assert np.array_equal(outputs, scaled), "what is kept is not multiplied by 1/(1 - rate)"
+    if name == "SpatialDropout1D":
+        assert (kept == kept[:, :1]).all(), "a feature is dropped at some steps"
+        kept = kept[:, 0]
+    assert probability(int(kept.sum()), kept.size, 1.0 - rate) >= FALSE_ALARM, f"of the entries {kept.mean()} are kept"
+    assert not (kept == kept[0]).all(), "all rows have the same mask"
+    (at_inference,) = call(subject, layer, x, training=False)
+    assert np.array_equal(at_inference, x)
 
 
 def test_predicting_leaves_training_as_it_was(subject):

@@ -1,6 +1,7 @@
 """What a layer answers without being run: shapes, masks, weights, names."""
 
 import inspect
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -80,6 +81,17 @@ def test_compute_mask(subject, description):
 def test_compute_mask_of_a_stateful_bidirectional(subject, description):
     layer = subject.layer(description, "float32")
     layer.build((BATCH, STEPS, FEATURES))
+    assert handed_on(layer, description) == expected_masks(description)
+
+
+@each(lambda returns: {"LSTM": LSTM(UNITS, **returns), "RNN": RNN(LSTMCell(UNITS), **returns)})
+def test_compute_mask_where_masked_outputs_are_zero(subject, description):
+    """``zero_output_for_mask=True`` is about the numbers at masked steps; masked they are all the same."""
+    try:
+        layer = subject.layer(replace(description, zero_output_for_mask=True), "float32")
+    except TypeError as error:
+        assert "zero_output_for_mask" in str(error)  # noqa: PT017
+        pytest.skip("this layer of this Keras has no zero_output_for_mask=")
     assert handed_on(layer, description) == expected_masks(description)
 
 
@@ -253,6 +265,23 @@ def test_activations_given_as_functions(subject, by_hand, uniform):
     layer.build(SHAPE)
     layer.set_weights(named.weights)
     agree(call(subject, layer, x), named.expected(x))
+
+
+@pytest.mark.parametrize("steps", [None, STEPS], ids=["open", "known"])
+def test_sizes_of_the_input_by_name(subject, steps):
+    """``input_dim`` of Keras 2 is the number of features and ``input_length`` that of steps, open where not given."""
+    if subject.generation > 2:
+        pytest.skip("layers of this Keras have no input_dim=")
+    length = {"input_length": steps} if steps else {}
+    model = subject.keras.Sequential([subject.lstm(UNITS, input_dim=FEATURES, **length)])
+    assert tuple(model.input_shape) == (None, steps, FEATURES)
+
+
+def test_vector_is_repeated_at_each_step(subject, uniform):
+    """RepeatVector gives a decoder each row of what was encoded, at each step as it is."""
+    x = uniform(BATCH, FEATURES)
+    (outputs,) = call(subject, subject.keras.layers.RepeatVector(STEPS), x)
+    assert np.array_equal(outputs, np.repeat(x[:, np.newaxis], STEPS, axis=1))
 
 
 def test_no_steps(by_hand, uniform):

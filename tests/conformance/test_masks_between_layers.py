@@ -4,7 +4,7 @@ import inspect
 
 import numpy as np
 import pytest
-from by_hand import agree, matches
+from by_hand import agree, call, matches
 
 from reference_impl import LSTM, Given, TimeDistributed, estimate
 
@@ -47,6 +47,35 @@ def test_masks_of_inputs_by_name(subject, by_hand, uniform):
     agree([of_a], second.expected(values["a"], masks=[MASK]))
 
 
+@pytest.mark.usefixtures("eager")
+def test_masks_of_inputs_in_a_list(subject, by_hand, uniform):
+    """Of several inputs in a list the masks are given in a list as well, each to the input at its place."""
+    first, second = by_hand(LSTM(UNITS), SHAPE), by_hand(LSTM(UNITS), SHAPE)
+    a, b = (subject.keras.Input(SHAPE[1:]) for _ in range(2))
+    model = subject.keras.Model([a, b], [first.layer(a), second.layer(b)])
+    values, masks = [uniform(*SHAPE), uniform(*SHAPE)], [MASK, MASK[::-1, ::-1]]
+    outputs = model(subject.tensors(values), mask=subject.tensors(masks))
+    for layer, value, mask, output in zip((first, second), values, masks, outputs):
+        agree([subject.to_numpy(output)], layer.expected(value, masks=[mask]))
+
+
+@pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize("api", ["call", "functional"])
+def test_given_mask_replaces_that_of_the_tensor(subject, by_hand, uniform, api):
+    """``mask=`` is heeded, and the mask that the tensor brings from a Masking is not."""
+    layer, value, other = by_hand(LSTM(UNITS), SHAPE), padded(uniform), MASK[::-1, ::-1]
+    masking = subject.keras.layers.Masking(0.5)
+    if api == "functional":
+        x, mask = subject.keras.Input(SHAPE[1:]), subject.keras.Input(MASK.shape[1:], dtype="bool")
+        model = subject.keras.Model([x, mask], layer.layer(masking(x), mask=mask))
+        output = model(subject.tensors([value, other]))
+    else:
+        output = layer.layer(masking(subject.tensors(value)), mask=subject.tensors(other))
+    read, outputs = value * MASK[..., np.newaxis], [subject.to_numpy(output)]
+    assert not matches(outputs, layer.expected(read, masks=[MASK])), "the mask of the tensor is heeded"
+    agree(outputs, layer.expected(read, masks=[other]))
+
+
 def test_mask_by_position_is_handed_on(subject, by_hand, uniform):
     """A mask given as the third argument of the call reaches the next layer as one given by its name does."""
     if list(inspect.signature(subject.keras.layers.LSTM.call).parameters)[2:4] != ["initial_state", "mask"]:
@@ -71,6 +100,25 @@ def test_mask_of_a_layer_that_reads_backwards(subject, by_hand, uniform):
     as_it_came = expected_of(lower, upper, value, MASK, upper_mask=MASK)
     assert not matches(outputs, as_it_came), "the mask is that of the inputs"
     agree(outputs, expected_of(lower, upper, value, MASK, upper_mask=MASK[:, ::-1]))
+
+
+def test_masking_returns_zeros_where_it_masks(subject, uniform):
+    """And what it was given elsewhere."""
+    value = padded(uniform)
+    (outputs,) = call(subject, subject.keras.layers.Masking(0.5), value)
+    assert np.array_equal(outputs, value * MASK[..., np.newaxis])
+
+
+@pytest.mark.usefixtures("mixed")
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_masking_rounds_its_mask_value_with_the_inputs(subject, uniform, policy):
+    """Inputs of 0.1 equal ``mask_value=0.1``, of which half precision makes another number of both."""
+    value = np.where(MASK[..., np.newaxis], uniform(*SHAPE), np.float32(0.1))
+    masking = subject.keras.layers.Masking(0.1, dtype=subject.policy(policy))
+    (outputs,) = call(subject, masking, value)
+    assert np.array_equal(outputs, (value * MASK[..., np.newaxis]).astype(outputs.dtype)), "no step is masked"
+    (mask,) = call(subject, masking.compute_mask, value.astype(outputs.dtype))
+    assert np.array_equal(mask, MASK)
 
 
 #: Layers that do the same with every time step, which is nothing to the mask.
@@ -190,6 +238,22 @@ def test_embedding_in_a_time_distributed_makes_a_mask(subject, by_hand, uniform)
     outputs = [model.predict_on_batch(tokens)]
     assert not matches(outputs, words.expected(table[tokens])), "no token is masked"
     agree(outputs, words.expected(table[tokens], masks=[tokens != 0]))
+
+
+def test_sentence_without_words_is_masked(subject, by_hand, uniform):
+    """Documents are padded with sentences of nothing but padding; the layer that reads sentences skips them."""
+    layers = subject.keras.layers
+    tokens = np.array([[[1, 2, 0], [3, 0, 0], [0, 0, 0]], [[4, 4, 4], [0, 0, 0], [0, 0, 0]]])
+    lower = by_hand(TimeDistributed(LSTM(UNITS)), (*tokens.shape, FEATURES))
+    upper = by_hand(LSTM(UNITS), (BATCH, STEPS, UNITS))
+    embedding, table = layers.Embedding(5, FEATURES, mask_zero=True), uniform(5, FEATURES)
+    x = subject.keras.Input(tokens.shape[1:], dtype="int32")
+    model = subject.keras.Model(x, upper.layer(lower.layer(layers.TimeDistributed(embedding)(x))))
+    embedding.set_weights([table])
+    outputs, words = [model.predict_on_batch(tokens)], tokens != 0
+    assert not matches(outputs, expected_of(lower, upper, table[tokens], None, None)), "no token is masked"
+    assert not matches(outputs, expected_of(lower, upper, table[tokens], words, None)), "no sentence is masked"
+    agree(outputs, expected_of(lower, upper, table[tokens], words, words.any(axis=-1)))
 
 
 def test_embedding_masks_nothing_unless_asked(subject, by_hand, uniform):

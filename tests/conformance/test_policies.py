@@ -4,7 +4,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
-from by_hand import call
+from by_hand import agree, call
 
 from conformance.subject.build import flat
 from reference_impl import LSTM, RNN, Bidirectional, LSTMCell, StackedRNNCells, TimeDistributed
@@ -20,8 +20,7 @@ LAYERS = {
     "TimeDistributed": TimeDistributed(LSTM(UNITS)),
 }
 
-
-pytestmark = pytest.mark.usefixtures("mixed")
+mixed = pytest.mark.usefixtures("mixed")
 
 
 @contextmanager
@@ -36,6 +35,7 @@ def global_policy(subject, name):
         mixed_precision.set_global_policy(before)
 
 
+@mixed
 @pytest.mark.parametrize("policy", ["float64", "mixed_float16", "mixed_bfloat16"])
 @pytest.mark.parametrize("name", LAYERS)
 def test_global_policy_is_that_of_a_layer(subject, by_hand, uniform, name, policy):
@@ -53,6 +53,7 @@ def test_global_policy_is_that_of_a_layer(subject, by_hand, uniform, name, polic
         np.testing.assert_array_equal(one, other)
 
 
+@mixed
 @pytest.mark.parametrize("stacked", [False, True], ids=["cell", "stack"])
 def test_initial_state_of_a_cell_is_of_its_compute_dtype(subject, stacked):
     cell = subject.keras.layers.LSTMCell(UNITS, dtype=subject.policy("mixed_float16"))
@@ -62,6 +63,7 @@ def test_initial_state_of_a_cell_is_of_its_compute_dtype(subject, stacked):
     assert {subject.to_numpy(state).dtype.name for state in flat(cell.get_initial_state(batch_size=2))} == {"float16"}
 
 
+@mixed
 @pytest.mark.parametrize("sequences", [False, True], ids=["last", "sequences"])
 def test_rnn_returns_its_own_dtype(subject, uniform, sequences):
     """Whatever its cell computes in; its states too."""
@@ -73,6 +75,7 @@ def test_rnn_returns_its_own_dtype(subject, uniform, sequences):
     assert [output.dtype.name for output in call(subject, layer, uniform(*SHAPE))] == ["float16"] * 3
 
 
+@mixed
 def test_tokens_are_not_rounded(subject):
     """Float16 does not hold 2049: tokens given as numbers of float32 are looked up as they are."""
     embedding = subject.keras.layers.Embedding(3000, 2, dtype=subject.policy("mixed_float16"))
@@ -80,3 +83,33 @@ def test_tokens_are_not_rounded(subject):
     embedding.set_weights([np.arange(6000.0).reshape(3000, 2) / 8192])
     (output,) = call(subject, embedding, np.array([[2049.0]], "float32"))
     assert np.array_equal(output[0, 0], np.float16(np.array([4098, 4099]) / 8192)), "another token was looked up"
+
+
+@contextmanager
+def floatx(subject, name):
+    """What numbers are where nothing else is said, from a session begun after it was said."""
+    backend = subject.keras.backend
+    before = backend.floatx()
+    backend.set_floatx(name)
+    try:
+        backend.clear_session()
+        if subject.generation == 2 and subject.has_mixed_policies:
+            subject.keras.mixed_precision.set_global_policy(None)  # there may be one from before
+        yield
+    finally:
+        backend.set_floatx(before)
+        backend.clear_session()
+
+
+def test_floatx_is_the_dtype_of_a_layer(subject, by_hand, uniform):
+    """Of its weights, of its output and states, and what they are computed in."""
+    description = LSTM(UNITS, return_state=True)
+    told, x = by_hand(description, SHAPE, "float64"), uniform(*SHAPE).astype("float64")
+    with floatx(subject, "float64"):
+        # Of its other arguments, the LSTM of TensorFlow 1 has another default for this one.
+        layer = subject.lstm(UNITS, return_state=True, recurrent_activation=description.recurrent_activation)
+        layer.build(SHAPE)
+        layer.set_weights(told.weights)
+        outputs, weights = call(subject, layer, x), layer.get_weights()
+    assert {array.dtype.name for array in (*weights, *outputs)} == {"float64"}
+    agree(outputs, told.expected(x))

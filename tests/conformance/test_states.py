@@ -96,15 +96,42 @@ def test_reset_of_a_model_forgets_in_all_layers(subject, by_hand, uniform):
     assert np.array_equal(again, afresh)
 
 
-def test_reset_to_given_values(by_hand, uniform):
-    """``reset_states([h, c])`` of Keras 2 makes them the states the next call starts from."""
+def test_reset_of_a_model_reaches_a_model_within_it(subject, by_hand, uniform):
+    """A model that is a layer of another is reset with it."""
     lstm = by_hand(LAYERS["LSTM"], SHAPE)
-    if "states" not in inspect.signature(lstm.layer.reset_states).parameters:
-        pytest.skip("this Keras resets states to zeros only")
-    x, states = uniform(*SHAPE), [uniform(BATCH, UNITS), uniform(BATCH, UNITS)]
-    lstm(uniform(*SHAPE))
-    lstm.layer.reset_states(states)
-    agree(lstm(x), lstm.expected(x, initial_state=states))
+    inner, x = model_of(subject, lstm), subject.keras.Input(batch_shape=SHAPE)
+    model = subject.keras.Model(x, inner(x))
+    if not hasattr(model, "reset_states"):
+        pytest.skip("models of this Keras have no reset_states()")
+    x, before = uniform(*SHAPE), uniform(*SHAPE)
+    model.predict_on_batch(before)
+    model.reset_states()
+    agree([model.predict_on_batch(x)], lstm.expected(x))
+
+
+@each_layer
+def test_reset_to_given_values(by_hand, uniform, name):
+    """``reset_states([h, c])`` of Keras 2 makes them the states the next call starts from."""
+    layer = by_hand(LAYERS[name], SHAPE)
+    if "states" not in inspect.signature(layer.layer.reset_states).parameters:
+        pytest.skip("such layers of this Keras reset states to zeros only")
+    x, states = uniform(*SHAPE), [uniform(*shape) for shape in LAYERS[name].state_shapes(SHAPE)]
+    layer(uniform(*SHAPE))
+    layer.layer.reset_states(nested(states, name))
+    agree(layer(x), layer.expected(x, initial_state=states))
+
+
+def test_batch_input_shape_tells_the_size_of_the_batch(subject, by_hand, uniform):
+    """Of the first layer of a Sequential it is how stateful layers of Keras 2 are told it, says their documentation."""
+    if subject.generation > 2:
+        pytest.skip("layers of this Keras have no batch_input_shape=")
+    lstm = by_hand(LAYERS["LSTM"], SHAPE)
+    model = subject.keras.Sequential([subject.layer(LAYERS["LSTM"], "float32", batch_input_shape=SHAPE)])
+    model.set_weights(lstm.weights)
+    assert tuple(model.input_shape) == SHAPE
+    first, second = uniform(*SHAPE), uniform(*SHAPE)
+    agree([model.predict_on_batch(first)], lstm.expected(first))
+    agree([model.predict_on_batch(second)], lstm.expected(first, second))
 
 
 @each_layer
@@ -126,6 +153,15 @@ def test_given_initial_state_replaces_what_was_carried(by_hand, uniform, name):
     output = layer(second, initial_state=nested(states, name))
     assert not matches(output, layer.expected(first, second)), "the given initial_state was ignored"
     agree(output, layer.expected(second, initial_state=states))
+
+
+@each_layer
+def test_initial_state_may_be_a_tuple(subject, by_hand, uniform, name):
+    """States that come in a tuple are those that come in a list."""
+    layer = by_hand(changed(LAYERS[name], stateful=False), SHAPE)
+    x, states = uniform(*SHAPE), [uniform(*shape) for shape in LAYERS[name].state_shapes(SHAPE)]
+    given = tuple(subject.tensors(nested(states, name)))
+    agree(layer(x, initial_state=given), layer.expected(x, initial_state=states))
 
 
 def nested(states, name):

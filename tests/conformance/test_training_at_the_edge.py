@@ -145,6 +145,25 @@ def test_activity_of_a_layer_within_is_penalized(subject, eager, within):
         assert np.isclose(penalty, (output**2).sum())
 
 
+def test_head_is_penalized_and_constrained(subject):
+    """A Dense layer on an LSTM: both penalties are in the loss, and both constraints hold after a step."""
+    keras = subject.keras
+    l2, NonNeg, MaxNorm = keras.regularizers.l2, keras.constraints.NonNeg, keras.constraints.MaxNorm
+    given = {"kernel_regularizer": l2(0.5), "bias_regularizer": l2(0.25), "bias_initializer": "ones"}
+    head = keras.layers.Dense(2, kernel_constraint=MaxNorm(0.25), bias_constraint=NonNeg(), **given)
+    model = keras.models.Sequential([keras.Input(batch_shape=(4, 3, 2)), subject.lstm(3), head])
+    x, y = np.ones((4, 3, 2), "float32"), np.full((4, 2), -50.0, "float32")
+    model.compile(loss="mse", optimizer=keras.optimizers.SGD(1.0))
+    kernel, bias = head.get_weights()
+    error = ((model.predict_on_batch(x) - y) ** 2).mean()
+    penalties = 0.5 * (kernel**2).sum() + 0.25 * (bias**2).sum()
+    assert np.isclose(model.evaluate(x, y, verbose=0), error + penalties)
+    model.train_on_batch(x, y)
+    kernel, bias = head.get_weights()
+    assert np.allclose(np.sqrt((kernel**2).sum(axis=0)), 0.25)
+    assert (bias == 0.0).all()
+
+
 #: What holds an LSTM or its cell, from Keras's layers, the class of the LSTM and its arguments.
 HOLDING = {
     "RNN": lambda layers, lstm, given: layers.RNN(layers.LSTMCell(2, **given)),

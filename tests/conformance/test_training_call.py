@@ -70,3 +70,23 @@ def test_layer_that_is_given_states_in_training(same_in_training, uniform, name)
 @pytest.mark.parametrize("name", STATEFUL)
 def test_states_are_carried_in_training(same_in_training, uniform, name):
     same_in_training(STATEFUL[name], *(uniform(BATCH, STEPS, FEATURES) for _ in range(2)))
+
+
+def test_training_reaches_a_layer_within_one_of_ones_own(subject, eager, uniform):
+    """Whose ``call`` has no argument ``training``: what it calls drops in training, and only there."""
+    keras = subject.keras
+
+    class Own(keras.layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.lstm = subject.lstm(16, dropout=0.5)
+
+        def call(self, x):
+            return self.lstm(x)
+
+    model = keras.models.Sequential([keras.Input(batch_shape=(BATCH, STEPS, FEATURES)), Own()])
+    x = subject.tensors(uniform(BATCH, STEPS, FEATURES))
+    trained, again = (subject.to_numpy(model(x, training=True)) for _ in range(2))
+    plain, same = (subject.to_numpy(model(x)) for _ in range(2))
+    assert (trained != again).any(), "nothing is dropped"
+    np.testing.assert_array_equal(plain, same)

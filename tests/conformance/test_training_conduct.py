@@ -1,0 +1,397 @@
+"""What is done around the steps of training: compiling again, other rates, weights, metrics, callbacks."""
+
+import inspect
+
+import numpy as np
+import pytest
+from test_policies import global_policy
+
+pytestmark = pytest.mark.usefixtures("eager")
+
+SAMPLES, STEPS, FEATURES, UNITS = 8, 3, 2, 2
+
+#: An argument of ``compile``: it runs eagerly, which is nothing to what is asked.
+EAGERLY = {"run_eagerly": True}
+
+#: Arguments of ``fit``: all samples in one batch.
+WHOLE = {"batch_size": SAMPLES, "shuffle": False, "verbose": 0}
+
+
+@pytest.fixture
+def data(uniform):
+    return uniform(SAMPLES, STEPS, FEATURES), uniform(SAMPLES, 1)
+
+
+@pytest.fixture
+def learner(subject, uniform):
+    """Make a small model, every time from the same weights, of which the last, the bias of its head, is 0."""
+    start = [uniform(*shape) for shape in ((FEATURES, 4 * UNITS), (UNITS, 4 * UNITS), (4 * UNITS,), (UNITS, 1))]
+
+    def learner():
+        inputs = subject.keras.layers.Input((STEPS, FEATURES))
+        model = subject.keras.models.Model(inputs, subject.keras.layers.Dense(1)(subject.lstm(UNITS)(inputs)))
+        model.set_weights([*start, np.zeros(1, "float32")])
+        return model
+
+    return learner
+
+
+@pytest.fixture
+def sgd(subject):
+    return subject.keras.optimizers.SGD
+
+
+def differences(model, x, y):
+    return (model.predict_on_batch(x) - y)[:, 0]
+
+
+def squares(model, x, y):
+    return differences(model, x, y) ** 2
+
+
+def same(some, others):
+    return all(map(np.array_equal, some, others))
+
+
+def rates(model, x, y, steps, between=None):
+    """The rate of each step: how far it moves the bias of the head, which is 0 before, by its gradient 2·Σ(p - y)/n."""
+    start, found = model.get_weights(), []
+    gradient = 2.0 * differences(model, x, y).mean()
+    for step in range(steps):
+        if between:
+            between(step)
+        model.set_weights(start)
+        model.train_on_batch(x, y)
+        found.append(float(-model.get_weights()[-1][0] / gradient))
+    return found
+
+
+def keeping(subject, model):
+    """The weights at the end of each epoch, and the callback that keeps them."""
+    kept = []
+    keep = subject.keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: kept.append(model.get_weights()))
+    return kept, keep
+
+
+def test_compiled_again_it_learns_otherwise(learner, data, sgd):
+    """What was frozen, and no longer is, learns; by the new loss. Not eagerly: each ``compile`` is for a new graph."""
+    model, (x, y) = learner(), data
+    start = model.get_weights()
+    model.layers[1].trainable = False
+    model.compile(loss="mse", optimizer=sgd(0.5))
+    model.fit(x, y, **WHOLE)
+    frozen = model.get_weights()
+    assert same(start[:3], frozen[:3]), "frozen weights moved"
+    assert not any(map(np.array_equal, start[3:], frozen[3:])), "the head did not learn"
+    model.layers[1].trainable = True
+    model.compile(loss="mae", optimizer=sgd(0.5))
+    expected = np.abs(differences(model, x, y)).mean()
+    found = model.fit(x, y, **WHOLE).history["loss"][0]
+    assert np.isclose(found, expected), f"the loss is {found:.4g}, not {expected:.4g}"
+    assert not any(map(np.array_equal, frozen[:3], model.get_weights()[:3])), "what was frozen did not learn"
+
+
+def test_rate_is_assigned_between_steps(learner, data, sgd):
+    model, assigned = learner(), [0.5, 0.125, 2.0]
+    model.compile(loss="mse", optimizer=sgd(0.25), **EAGERLY)
+
+    def assign(step):
+        model.optimizer.learning_rate = assigned[step]
+
+    found = rates(model, *data, steps=3, between=assign)
+    assert np.allclose(found, assigned), f"the rates were {found}, not {assigned}"
+
+
+#: What makes an optimizer, from Keras's optimizers, and the rates of its first steps.
+FALLING = {
+    "exponential": (
+        lambda optimizers: optimizers.SGD(optimizers.schedules.ExponentialDecay(0.5, decay_steps=2, decay_rate=0.25)),
+        [0.5, 0.25, 0.125],
+    ),
+    "by_steps": (
+        lambda optimizers: optimizers.SGD(optimizers.schedules.PiecewiseConstantDecay([0, 1], [0.5, 0.25, 2.0])),
+        [0.5, 0.25, 2.0],
+    ),
+    "decay": (
+        lambda optimizers: getattr(optimizers, "legacy", optimizers).SGD(0.5, decay=1.0),
+        [0.5, 0.5 / 2.0, 0.5 / 3.0],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FALLING)
+def test_rate_falls_from_step_to_step(subject, learner, data, name):
+    """The first step has the rate of step 0."""
+    if name == "decay" and subject.generation >= 3:
+        pytest.skip("optimizers of Keras 3 have no decay")
+    optimizer, expected = FALLING[name]
+    model = learner()
+    model.compile(loss="mse", optimizer=optimizer(subject.keras.optimizers), **EAGERLY)
+    found = rates(model, *data, steps=3)
+    assert np.allclose(found, expected), f"the rates were {found}, not {expected}"
+
+
+def test_scheduler_of_rates_is_asked_before_each_epoch(subject, learner, data, sgd):
+    """Of its number, from 0 on, and the rate until then; what it says is the rate of the epoch."""
+    model, (x, y), asked = learner(), data, []
+
+    def said(epoch, rate):
+        asked.append((epoch, float(rate)))
+        return [0.25, 0.0][epoch]
+
+    model.compile(loss="mse", optimizer=sgd(0.5), **EAGERLY)
+    gradient = 2.0 * differences(model, x, y).mean()
+    model.fit(x, y, epochs=2, callbacks=[subject.keras.callbacks.LearningRateScheduler(said)], **WHOLE)
+    assert asked == [(0, 0.5), (1, 0.25)]
+    assert np.isclose(float(model.get_weights()[-1][0]), -0.25 * gradient)
+
+
+#: Ways to train on one batch, from TensorFlow, the model, its data, weights of samples and of classes; the loss.
+WAYS = {
+    "fit": lambda tensorflow, model, x, y, samples, classes: model.fit(
+        x, y, sample_weight=samples, class_weight=classes, **WHOLE
+    ).history["loss"][0],
+    "dataset": lambda tensorflow, model, x, y, samples, classes: model.fit(
+        tensorflow.data.Dataset.from_tensors((x, y) if samples is None else (x, y, samples)),
+        class_weight=classes,
+        verbose=0,
+    ).history["loss"][0],
+    "on_batch": lambda tensorflow, model, x, y, samples, classes: model.train_on_batch(
+        x, y, sample_weight=samples, class_weight=classes
+    ),
+}
+
+
+@pytest.mark.parametrize("weighed", ["samples", "classes", "both"])
+@pytest.mark.parametrize("way", WAYS)
+def test_weights_of_samples_and_of_classes(subject, learner, data, uniform, sgd, way, weighed):
+    """The loss of a sample is multiplied by its weight and by that of its class."""
+    if subject.tensorflow is None and way == "dataset":
+        pytest.skip("there is no tf.data without TensorFlow")
+    if subject.generation >= 3 and weighed == "both":
+        pytest.skip("Keras 3 takes weights of samples or of classes, and refuses both")
+    model, x, y = learner(), data[0], np.array([[0, 1, 1, 0, 2, 1, 0, 2]], "float32").T
+    samples = None if weighed == "classes" else 1.5 + uniform(SAMPLES)
+    classes = None if weighed == "samples" else {0: 1.0, 1: 5.0, 2: 0.5}
+    model.compile(loss="mse", optimizer=sgd(0.5), **EAGERLY)
+    each = squares(model, x, y) * (1.0 if samples is None else samples)
+    expected = (each * np.array([classes[int(one)] if classes else 1.0 for one in y[:, 0]])).mean()
+    found = WAYS[way](subject.tensorflow, model, x, y, samples, classes)
+    assert np.isclose(found, expected), f"the loss is {found:.4g}, not {expected:.4g}"
+
+
+def test_only_weighted_metrics_are_weighted(learner, data, uniform):
+    """The mean of these is Σ(weight · error) / Σ weight."""
+    model, (x, y), weight = learner(), data, 1.5 + uniform(SAMPLES)
+    model.compile(loss="mse", optimizer="sgd", metrics=["mae"], weighted_metrics=["mse"], **EAGERLY)
+    _, plain, weighted = model.evaluate(x, y, sample_weight=weight, batch_size=3, verbose=0)
+    assert np.isclose(plain, np.abs(differences(model, x, y)).mean())
+    assert np.isclose(weighted, np.average(squares(model, x, y), weights=weight))
+
+
+def test_metrics_are_returned_in_their_order(learner, data):
+    """Behind the loss, as ``compile`` was given them, and not that of the alphabet."""
+    model, (x, y) = learner(), data
+    model.compile(loss="mae", optimizer="sgd", metrics=["mse", "mae"], **EAGERLY)
+    _, first, second = model.evaluate(x, y, verbose=0)
+    expected = squares(model, x, y).mean(), np.abs(differences(model, x, y)).mean()
+    assert np.allclose((first, second), expected), f"they are {first:.4g} and {second:.4g}, not {expected}"
+
+
+def stepwise(subject, uniform, head):
+    """A model with this head on each step, its input, where steps are masked by 0.5, and which of them count."""
+    layers = subject.keras.layers
+    inputs = layers.Input((STEPS, FEATURES))
+    read = subject.lstm(UNITS, return_sequences=True)(layers.Masking(0.5)(inputs))
+    model = subject.keras.models.Model(inputs, head(read))
+    model.set_weights([4.0 * uniform(*weight.shape) for weight in model.get_weights()])
+    counts = np.arange(STEPS) <= np.arange(SAMPLES)[:, None] % STEPS
+    return model, uniform(SAMPLES, STEPS, FEATURES), counts
+
+
+@pytest.mark.parametrize("masked", [False, True], ids=["all_count", "masked"])
+def test_accuracy_of_classes_at_each_step(subject, uniform, masked):
+    """Of targets (batch, T), numbers of classes, it is how often the likeliest class is the right one."""
+    model, x, counts = stepwise(subject, uniform, subject.keras.layers.Dense(3, activation="softmax"))
+    counts |= not masked
+    x[~counts] = 0.5
+    likeliest = model.predict_on_batch(x).argmax(axis=-1)
+    right = uniform(SAMPLES, STEPS) > -0.5
+    model.compile(loss="sparse_categorical_crossentropy", optimizer="sgd", metrics=["accuracy"], **EAGERLY)
+    found = model.evaluate(x, np.where(right, likeliest, (likeliest + 1) % 3), batch_size=SAMPLES, verbose=0)[1]
+    expected = right[counts].mean()
+    assert np.isclose(found, expected), f"the accuracy is {found:.4g}, not {expected:.4g}"
+
+
+def test_sum_of_losses_leaves_masked_steps_out(subject, uniform):
+    model, x, counts = stepwise(subject, uniform, subject.keras.layers.Dense(1))
+    x[~counts], y = 0.5, uniform(SAMPLES, STEPS, 1)
+    model.compile(loss=subject.keras.losses.MeanSquaredError(reduction="sum"), optimizer="sgd", **EAGERLY)
+    expected = ((model.predict_on_batch(x) - y)[counts] ** 2).sum()
+    found = model.evaluate(x, y, batch_size=SAMPLES, verbose=0)
+    assert np.isclose(found, expected), f"the sum is {found:.4g}, not {expected:.4g}"
+
+
+def test_metrics_begin_anew(subject, learner, data, sgd):
+    """With every epoch and every evaluation: what was before is not in the mean."""
+    model, (x, y) = learner(), data
+    kept, keep = keeping(subject, model)
+    model.compile(loss="mse", optimizer=sgd(0.25), metrics=["mae"], **EAGERLY)
+    second = model.fit(x, y, epochs=2, callbacks=[keep], **WHOLE).history["mae"][1]
+    for targets in (y, y + 1.0):
+        found = model.evaluate(x, targets, verbose=0)[1]
+        assert np.isclose(found, np.abs(differences(model, x, targets)).mean()), "that of an evaluation is not its own"
+    model.set_weights(kept[0])
+    assert np.isclose(second, np.abs(differences(model, x, y)).mean()), "that of the second epoch is not its own"
+
+
+#: The second epoch's weights are the best: from the third on training climbs.
+CLIMBING = [0.125, 0.125, -0.25, -0.25, -0.25]
+
+
+def climbed(subject, learner, data, sgd, *callbacks):
+    """A model that was trained as CLIMBING says with further callbacks, and its weights after each epoch."""
+    model, (x, y) = learner(), data
+    kept, keep = keeping(subject, model)
+    scheduler = subject.keras.callbacks.LearningRateScheduler(lambda epoch, rate: CLIMBING[epoch])
+    model.compile(loss="mse", optimizer=sgd(0.5), **EAGERLY)
+    given = {"epochs": len(CLIMBING), "validation_data": (x, y), "callbacks": [scheduler, keep, *callbacks]}
+    losses = model.fit(x, y, **given, **WHOLE).history["val_loss"]
+    assert losses[1] == min(losses), "training did not go as this test needs it"
+    return model, kept
+
+
+def test_stopped_early_it_has_the_best_weights(subject, learner, data, sgd):
+    """Training ends when two epochs in a row are no better than the best, whose weights are then restored."""
+    stopping = subject.keras.callbacks.EarlyStopping(monitor="val_loss", patience=2, restore_best_weights=True)
+    model, kept = climbed(subject, learner, data, sgd, stopping)
+    assert len(kept) == 4, f"it was stopped after {len(kept)} epochs"
+    assert same(model.get_weights(), kept[1])
+
+
+def test_best_weights_are_kept_in_a_file(subject, learner, data, sgd, tmp_path):
+    path = str(tmp_path / "best.weights.h5")
+    given = {"monitor": "val_loss", "save_best_only": True, "save_weights_only": True}
+    model, kept = climbed(
+        subject, learner, data, sgd, subject.keras.callbacks.ModelCheckpoint(path, **given, verbose=0)
+    )
+    model.load_weights(path)
+    assert same(model.get_weights(), kept[1])
+
+
+def test_gradients_are_gathered_over_steps(learner, data, sgd):
+    """With ``gradient_accumulation_steps=2`` every second step moves the weights, by the mean of two gradients."""
+    if "gradient_accumulation_steps" not in inspect.signature(sgd.__init__).parameters:
+        pytest.skip("optimizers of this Keras have no gradient_accumulation_steps")
+    model, whole, (x, y) = learner(), learner(), data
+    model.compile(loss="mse", optimizer=sgd(0.5, gradient_accumulation_steps=2), **EAGERLY)
+    whole.compile(loss="mse", optimizer=sgd(0.5), **EAGERLY)
+    start, half = model.get_weights(), SAMPLES // 2
+    model.train_on_batch(x[:half], y[:half])
+    assert same(model.get_weights(), start), "the first of two steps moved the weights"
+    model.train_on_batch(x[half:], y[half:])
+    whole.train_on_batch(x, y)
+    assert all(map(np.allclose, model.get_weights(), whole.get_weights()))
+
+
+def test_the_only_loss_has_its_weight(learner, data):
+    model, (x, y) = learner(), data
+    model.compile(loss="mse", loss_weights=[3.0], optimizer="sgd", **EAGERLY)
+    found = np.ravel(model.evaluate(x, y, verbose=0))[0]
+    assert np.isclose(found, 3.0 * squares(model, x, y).mean())
+
+
+def test_epochs_are_counted_from_the_initial_one(subject, learner, data, sgd):
+    """Of 4 epochs the last 3 are left after one; of all 4, each second is followed by validation."""
+    model, (x, y) = learner(), data
+    kept, keep = keeping(subject, model)
+    model.compile(loss="mse", optimizer=sgd(0.25), **EAGERLY)
+    given = {"epochs": 4, "initial_epoch": 1, "validation_data": (x, y), "validation_freq": 2, "callbacks": [keep]}
+    history = model.fit(x, y, **given, **WHOLE)
+    assert list(history.epoch) == [1, 2, 3]
+    expected = []
+    for weights in (kept[0], kept[2]):
+        model.set_weights(weights)
+        expected.append(squares(model, x, y).mean())
+    found = history.history["val_loss"]
+    assert len(found) == 2, f"it was validated {len(found)} times"
+    assert np.allclose(found, expected)
+
+
+@pytest.mark.parametrize("seeded", [False, True], ids=["by_chance", "seeded"])
+def test_an_epoch_has_its_own_order(subject, learner, data, sgd, seeded):
+    """With ``shuffle`` rows come in another order in each. What one epoch teaches is forgotten before the next."""
+    model, (x, y) = learner(), data
+    if seeded:
+        subject.tensorflow.random.set_seed(7)
+    start = model.get_weights()
+    forget = subject.keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: model.set_weights(start))
+    model.compile(loss="mse", optimizer=sgd(0.5), **EAGERLY)
+    for shuffle, epochs in ((False, 2), (True, 3)):
+        kept, keep = keeping(subject, model)
+        model.fit(x, y, batch_size=2, epochs=epochs, shuffle=shuffle, verbose=0, callbacks=[forget, keep])
+        # Three times the same rows in each of 4 batches by chance: once in (8! / 2⁴)², 6.4e6, runs.
+        orders = "the same order" if all(same(kept[0], later) for later in kept[1:]) else "other orders"
+        assert (orders == "other orders") == shuffle, f"with shuffle={shuffle} all epochs have {orders}"
+
+
+@pytest.mark.usefixtures("mixed")
+def test_overflow_halves_the_scale_of_losses(subject, learner, data, sgd):
+    """And moves no weight. The next step, whose gradients are finite, does."""
+    scaling = getattr(subject.keras.mixed_precision, "LossScaleOptimizer", None)
+    if scaling is None:
+        pytest.skip("this Keras has no LossScaleOptimizer, or as an experiment")
+    model, (x, y) = learner(), data
+    optimizer = scaling(sgd(0.5), initial_scale=1024.0)
+    scaled = optimizer.scale_loss if subject.generation >= 3 else optimizer.get_scaled_loss
+    model.compile(loss="mse", optimizer=optimizer, **EAGERLY)
+    start = model.get_weights()
+    model.train_on_batch(x, np.full_like(y, np.inf))
+    assert same(model.get_weights(), start), "weights moved"
+    scale = float(scaled(subject.tensors(np.ones((), "float32"))))
+    assert scale == 512.0, f"the scale is {scale:.4g}, not 512"
+    model.train_on_batch(x, y)
+    assert not same(model.get_weights(), start), "nothing is learnt after it"
+
+
+@pytest.mark.usefixtures("mixed")
+def test_losses_of_half_precision_are_scaled(subject, learner):
+    """``compile`` sees to it where a model's policy is mixed_float16."""
+    scaling = getattr(subject.keras.mixed_precision, "LossScaleOptimizer", None)
+    if scaling is None:
+        pytest.skip("this Keras has no LossScaleOptimizer, or as an experiment")
+    for policy in ("mixed_float16", "float32"):
+        with global_policy(subject, policy):
+            model = learner()
+            model.compile(loss="mse", optimizer="sgd")
+        assert isinstance(model.optimizer, scaling) == (policy == "mixed_float16"), f"not as {policy} needs it"
+
+
+def test_sequence_is_told_of_the_end_of_each_epoch(subject, learner, data, sgd):
+    model, (x, y), ended = learner(), data, []
+
+    class Halves(subject.keras.utils.Sequence):
+        def __len__(self):
+            return 2
+
+        def __getitem__(self, number):
+            return x[number::2], y[number::2]
+
+        def on_epoch_end(self):
+            ended.append(True)
+
+    model.compile(loss="mse", optimizer=sgd(0.5), **EAGERLY)
+    model.fit(Halves(), epochs=3, shuffle=False, verbose=0)
+    assert len(ended) == 3, f"it was told {len(ended)} times"
+
+
+def test_predict_returns_every_row(learner, data):
+    """In their order, where several batches are one call: of 4, 3 and then 1."""
+    model, (x, _) = learner(), data
+    if "steps_per_execution" not in inspect.signature(model.compile).parameters:
+        pytest.skip("this Keras has no steps_per_execution")
+    expected = model.predict_on_batch(x)
+    model.compile(loss="mse", optimizer="sgd", steps_per_execution=3)
+    found = model.predict(x, batch_size=2, verbose=0)
+    assert found.shape == expected.shape, f"of {len(expected)} rows {len(found)} are returned"
+    assert np.allclose(found, expected)
