@@ -1,0 +1,249 @@
+"""Files and copies of models: nested ones, shared layers, weights by name, what is served; and their layers."""
+
+import numpy as np
+import pytest
+from by_hand import call
+from test_files import copied, there_and_back
+
+from conformance.subject.build import Built
+from conformance.subject.files import COPIES, FORMATS
+
+pytestmark = pytest.mark.usefixtures("eager")
+
+BATCH, STEPS, FEATURES, UNITS = 2, 3, 2, 3
+
+#: Ways of keeping a model; one of several layers takes half a minute to be read from a SavedModel of Keras 2.
+WAYS = [*(name for name in FORMATS if name != "savedmodel"), *COPIES]
+#: Those that need no program to make it anew.
+each_whole_way = pytest.mark.parametrize("way", [way for way in WAYS if way in COPIES or FORMATS[way].whole])
+
+
+@pytest.fixture
+def draw_weights(uniform):
+    def draw_weights(model):
+        model.set_weights([uniform(*weight.shape) for weight in model.get_weights()])
+        return model
+
+    return draw_weights
+
+
+@pytest.fixture
+def kept(subject, tmp_path):
+    """Keep a model in one of the ways, and give back what is read or copied."""
+
+    def kept(model, way, program=None):
+        built = Built(model, model.layers, ())
+        if way in COPIES:
+            return copied(subject, built, way)
+        return there_and_back(subject, built, program, FORMATS[way], tmp_path)
+
+    return kept
+
+
+def same_outputs(subject, model, again, *inputs):
+    """Bit by bit, and in their order."""
+    given = list(inputs) if len(inputs) > 1 else inputs[0]
+    before, after = call(subject, model, given), call(subject, again, given)
+    assert len(before) == len(after)
+    assert all(map(np.array_equal, before, after)), "it computes something else"
+
+
+def chain(subject, names, head=1):
+    """LSTMs of these names, whose weights have the same shapes, and a head."""
+    keras = subject.keras
+    x = inputs = keras.Input((STEPS, UNITS))
+    for name in names:
+        x = subject.lstm(UNITS, return_sequences=True, name=name)(x)
+    return keras.Model(inputs, keras.layers.Dense(head, name="head")(x))
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_frozen_layers_of_a_nested_model_have_their_own_weights(subject, draw_weights, kept, way):
+    """Two LSTMs whose weights have the same shapes, below a head that is not frozen: they stay frozen, each its own."""
+
+    def program():
+        inputs, within = subject.keras.Input((STEPS, UNITS)), chain(subject, ["first", "second"])
+        for name in ("first", "second"):
+            within.get_layer(name).trainable = False
+        return subject.keras.Model(inputs, within(inputs))
+
+    model = draw_weights(program())
+    again = kept(model, way, program)
+    frozen = len(again.non_trainable_weights)
+    assert frozen == len(model.non_trainable_weights) == 6, f"{frozen} weights are frozen, not 6"
+    assert all(map(np.array_equal, again.get_weights(), model.get_weights())), "weights are not where they were"
+
+
+@pytest.mark.parametrize("renamed", [False, True], ids=["all", "all_but_one"])
+def test_weights_are_loaded_by_name(subject, draw_weights, tmp_path, renamed):
+    """Each layer has those of the layer of its name, whatever their order; one of another name keeps its own."""
+    names = ["second", "mine" if renamed else "first"]
+    saved, loaded = (draw_weights(chain(subject, own)) for own in (["first", "second"], names))
+    own = loaded.layers[2].get_weights()
+    saved.save(str(tmp_path / "model.h5"))
+    loaded.load_weights(str(tmp_path / "model.h5"), by_name=True)
+    for name in (*names, "head"):
+        expected = own if name == "mine" else saved.get_layer(name).get_weights()
+        assert all(map(np.array_equal, loaded.get_layer(name).get_weights(), expected)), f"{name} has other weights"
+
+
+@pytest.mark.parametrize("file", ["model.h5", "mine.weights.h5"], ids=["by_name", "weights"])
+def test_weights_of_other_shapes_are_skipped(subject, draw_weights, tmp_path, file):
+    """With ``skip_mismatch`` a layer whose weights do not fit keeps its own, and the others are loaded."""
+    by_name = {"by_name": True} if file == "model.h5" else {}
+    if not by_name and not hasattr(subject.keras, "ops"):
+        pytest.skip("this Keras skips weights only by name")
+    saved, loaded = draw_weights(chain(subject, ["lstm"])), draw_weights(chain(subject, ["lstm"], head=2))
+    own = loaded.get_layer("head").get_weights()
+    (saved.save if by_name else saved.save_weights)(str(tmp_path / file))
+    loaded.load_weights(str(tmp_path / file), skip_mismatch=True, **by_name)
+    lstms = [model.get_layer("lstm").get_weights() for model in (loaded, saved)]
+    assert all(map(np.array_equal, *lstms)), "what fits is not loaded"
+    assert all(map(np.array_equal, loaded.get_layer("head").get_weights(), own)), "what does not fit is not its own"
+
+
+def test_what_is_served_drops_nothing(subject, uniform, draw_weights, tmp_path):
+    """The signature of a SavedModel infers: it returns what the model does, in which training drops one in two."""
+    form, keras = FORMATS["savedmodel"], subject.keras
+    if form.unwritten(keras):
+        pytest.skip(f"{subject.flavour} {subject.version} has {form.unwritten(keras)}")
+    inputs = keras.Input((STEPS, 64))
+    model = draw_weights(keras.Model(inputs, subject.lstm(UNITS, dropout=0.5)(inputs)))
+    form.save(keras, model, tmp_path / "served")
+    loaded, x = subject.tensorflow.saved_model.load(str(tmp_path / "served")), uniform(BATCH, STEPS, 64)
+    serve = loaded.signatures["serving_default"]
+    (name,) = serve.structured_input_signature[1]
+    (served,) = serve(**{name: subject.tensorflow.constant(x)}).values()
+    (expected,) = call(subject, model, x)
+    assert np.array_equal(served, expected), "what is served is something else"
+
+
+@each_whole_way
+def test_layer_that_always_drops_still_does(subject, uniform, kept, way):
+    """``layer(x, training=True)`` in a model is how dropout at inference is asked for."""
+    inputs = subject.keras.Input((STEPS, 64))
+    model = subject.keras.Model(inputs, subject.lstm(UNITS, dropout=0.5)(inputs, training=True))
+    again, x = kept(model, way), uniform(BATCH, STEPS, 64)
+    assert not np.array_equal(*(call(subject, again, x)[0] for _ in range(2))), "it drops nothing, or the same twice"
+
+
+@each_whole_way
+def test_model_of_layers_that_were_called_before(subject, uniform, draw_weights, kept, way):
+    """The decoder of an encoder and a decoder that are trained together, with states that it is given."""
+    keras = subject.keras
+    x, words, h, c = (
+        keras.Input((STEPS, FEATURES)),
+        keras.Input((STEPS, FEATURES)),
+        *(keras.Input((UNITS,)) for _ in "hc"),
+    )
+    decoder, head = subject.lstm(UNITS, return_sequences=True, return_state=True), keras.layers.Dense(1)
+    _, *states = subject.lstm(UNITS, return_state=True)(x)
+    draw_weights(keras.Model([x, words], head(decoder(words, initial_state=states)[0])))
+    outputs, *states = decoder(words, initial_state=[h, c])
+    model = keras.Model([words, h, c], [head(outputs), *states])
+    given = uniform(BATCH, STEPS, FEATURES), uniform(BATCH, UNITS), uniform(BATCH, UNITS)
+    same_outputs(subject, model, kept(model, way), *given)
+
+
+@each_whole_way
+def test_model_that_reads_two_inputs_alike(subject, uniform, draw_weights, kept, way):
+    """A nested encoder is called twice; its outputs come in the order of the calls."""
+    keras = subject.keras
+    inputs = keras.Input((STEPS, FEATURES))
+    encoder = draw_weights(keras.Model(inputs, subject.lstm(UNITS)(inputs)))
+    both = [keras.Input((STEPS, FEATURES)) for _ in range(2)]
+    model = keras.Model(both, [encoder(one) for one in both])
+    again = kept(model, way)
+    same_outputs(subject, model, again, uniform(BATCH, STEPS, FEATURES), uniform(BATCH, STEPS, FEATURES))
+    assert len(again.weights) == 3, "the encoder is not one any more"
+
+
+@each_whole_way
+def test_layer_called_twice_stays_one(subject, kept, way):
+    keras = subject.keras
+    both, lstm = [keras.Input((STEPS, FEATURES)) for _ in range(2)], subject.lstm(UNITS)
+    model = keras.Model(both, keras.layers.Concatenate()([lstm(one) for one in both]))
+    again = kept(model, way)
+    kinds = [type(layer).__name__ for layer in again.layers]
+    assert len(kinds) == 4, f"it has the layers {kinds}"
+    assert len(again.weights) == 3
+
+
+@each_whole_way
+def test_inputs_keep_their_dtypes(subject, kept, way):
+    """Of tokens that are integers and of flags."""
+    keras = subject.keras
+    given = {"int32": keras.Input((STEPS,), dtype="int32"), "bool": keras.Input((STEPS,), dtype="bool")}
+    read = keras.layers.Concatenate()([keras.layers.Embedding(5, 2)(one) for one in given.values()])
+    again = kept(keras.Model(list(given.values()), subject.lstm(UNITS)(read)), way)
+    found = [getattr(one.dtype, "name", one.dtype) for one in again.inputs]
+    assert found == list(given), f"the inputs are {found}"
+
+
+def test_layer_of_two_models_within_is_counted_once(subject):
+    """One LSTM is in both of the models that a model is made of."""
+    keras, lstm = subject.keras, subject.lstm(UNITS)
+
+    def within(head):
+        inputs = keras.Input((STEPS, FEATURES))
+        return keras.Model(inputs, keras.layers.Dense(head)(lstm(inputs)))
+
+    both = [keras.Input((STEPS, FEATURES)) for _ in range(2)]
+    model = keras.Model(both, [within(head)(one) for head, one in zip((1, 2), both)])
+    sizes = {"LSTM": 4 * UNITS * (FEATURES + UNITS + 1), "heads": (UNITS + 1) * (1 + 2)}
+    assert model.count_params() == sum(sizes.values())
+    for listed in (model.weights, model.trainable_weights, model.get_weights()):
+        assert len(listed) == 3 + 2 + 2
+
+
+@pytest.mark.parametrize("called", [False, True], ids=["new", "called_before"])
+def test_sequential_without_its_last_layer(subject, uniform, draw_weights, called):
+    """After ``pop`` it returns what the layer below does, and has no other weights."""
+    keras, lstm, x = subject.keras, subject.lstm(UNITS), uniform(BATCH, STEPS, FEATURES)
+    model = draw_weights(keras.Sequential([keras.Input((STEPS, FEATURES)), lstm, keras.layers.Dense(1)]))
+    if called:
+        assert model.predict_on_batch(x).shape == (BATCH, 1)
+    model.pop()
+    (expected,) = call(subject, lstm, x)
+    for found in (model.predict_on_batch(x), *call(subject, model, x)):
+        assert found.shape == expected.shape, f"the outputs have the shape {found.shape}, not {expected.shape}"
+        assert np.allclose(found, expected)
+    assert len(model.get_weights()) == 3
+
+
+#: Ways to read a model with custom objects, from Keras, a model, a path and the objects.
+READ = {
+    "from_config": lambda keras, model, path, own: type(model).from_config(model.get_config(), custom_objects=own),
+    "json": lambda keras, model, path, own: keras.models.model_from_json(model.to_json(), custom_objects=own),
+    "h5": lambda keras, model, path, own: saved_and_loaded(keras, model, path / "model.h5", own),
+    "keras": lambda keras, model, path, own: saved_and_loaded(keras, model, path / "model.keras", own),
+}
+
+
+def saved_and_loaded(keras, model, path, own):
+    model.save(str(path))
+    return keras.models.load_model(str(path), custom_objects=own)
+
+
+def distributed_cells(layers, own):
+    """An RNN over cells of one's own in another layer."""
+    return layers.TimeDistributed(layers.RNN(own(UNITS)))
+
+
+def test_wrapped_cell_of_ones_own_is_found_among_custom_objects(subject):
+    layers = subject.keras.layers
+    own = type("Own", (layers.LSTMCell,), {})
+    layer = distributed_cells(layers, own)
+    again = type(layer).from_config(layer.get_config(), custom_objects={"Own": own})
+    assert again.get_config() == layer.get_config(), "made again it has another configuration"
+
+
+@pytest.mark.parametrize("way", READ)
+def test_model_of_a_cell_of_ones_own_is_read_with_custom_objects(subject, uniform, draw_weights, tmp_path, way):
+    keras = subject.keras
+    own = type("Own", (keras.layers.LSTMCell,), {})
+    inputs = keras.Input((2, STEPS, FEATURES))
+    model = draw_weights(keras.Model(inputs, distributed_cells(keras.layers, own)(inputs)))
+    again = READ[way](keras, model, tmp_path, {"Own": own})
+    again.set_weights(model.get_weights())
+    same_outputs(subject, model, again, uniform(BATCH, 2, STEPS, FEATURES))

@@ -1,0 +1,92 @@
+"""Files of compiled models: what is read has the losses and the optimizer that were saved, and goes on with them."""
+
+import numpy as np
+import pytest
+
+from conformance.subject.adapter import WITHOUT_GLOBAL_CLIPNORM
+from conformance.subject.files import FORMATS
+
+pytestmark = pytest.mark.usefixtures("eager")
+
+SAMPLES, STEPS, FEATURES, UNITS = 4, 3, 2, 2
+
+#: Optimizers with arguments that are not their defaults; every gradient is larger than what it is clipped to.
+OPTIMIZERS = {
+    "SGD": {"learning_rate": 0.5, "momentum": 0.75, "nesterov": True, "clipnorm": 0.001},
+    "RMSprop": {"learning_rate": 0.125, "rho": 0.5, "momentum": 0.25, "centered": True, "clipvalue": 0.001},
+    "Adam": {"learning_rate": 0.125, "beta_1": 0.5, "beta_2": 0.75, "amsgrad": True, "global_clipnorm": 0.001},
+}
+
+#: Losses with arguments that are not their defaults.
+LOSSES = {
+    "BinaryCrossentropy": {"from_logits": True, "label_smoothing": 0.25},
+    "CategoricalCrossentropy": {"from_logits": True, "label_smoothing": 0.25},
+    "Huber": {"delta": 0.125},
+}
+
+
+@pytest.fixture
+def data(uniform):
+    """Samples, and targets of two outputs that are probabilities."""
+    return uniform(SAMPLES, STEPS, FEATURES), [np.abs(uniform(SAMPLES, width)) for width in (1, UNITS)]
+
+
+@pytest.fixture
+def learner(subject, uniform):
+    """A model of two outputs; it runs eagerly, which is nothing to a file."""
+    layers, inputs = subject.keras.layers, subject.keras.Input((STEPS, FEATURES))
+    read = subject.lstm(3)(inputs)
+    model = subject.keras.Model(inputs, [layers.Dense(1, name="one")(read), layers.Dense(UNITS, name="other")(read)])
+    model.set_weights([uniform(*weight.shape) for weight in model.get_weights()])
+    return model
+
+
+def read_again(subject, model, form, folder):
+    """The model that is read, compiled, from the file that another was saved in."""
+    keras, form = subject.keras, FORMATS[form]
+    path = folder / f"model{form.suffix}"
+    if form.unwritten(keras):
+        pytest.skip(f"{subject.flavour} {subject.version} has {form.unwritten(keras)}")
+    form.save(keras, model, path)
+    again = form.load(keras, path, None)
+    if not again.layers:
+        pytest.skip("what is read is not compiled")  # that is, one that Keras 3 exports
+    again.run_eagerly = True
+    return again
+
+
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [
+        *(pytest.param(name, form, id=f"{name}-{form}") for name in OPTIMIZERS for form in ("keras", "h5")),
+        pytest.param("SGD", "savedmodel", id="SGD-savedmodel"),  # which takes seconds to be read
+    ],
+)
+def test_training_goes_on_as_it_was_compiled(subject, learner, data, tmp_path, name, form):
+    """The next step moves the weights as it does without a file: clipped, with momentum, by each output's weight."""
+    if "global_clipnorm" in OPTIMIZERS[name] and subject.environment.backend in WITHOUT_GLOBAL_CLIPNORM:
+        pytest.skip("this Keras has no global_clipnorm")
+    optimizer = getattr(subject.keras.optimizers, name)(**OPTIMIZERS[name])
+    losses = subject.keras.losses
+    loss = [losses.MeanSquaredError(), losses.BinaryCrossentropy(from_logits=True)]
+    learner.compile(optimizer=optimizer, loss=loss, loss_weights=[2.0, 0.25], run_eagerly=True)
+    for _ in range(2):
+        learner.train_on_batch(*data)
+    again = read_again(subject, learner, form, tmp_path)
+    found, expected = (model.evaluate(*data, verbose=0) for model in (again, learner))
+    assert found == expected, f"the losses are {found}, not {expected}"
+    for model in (learner, again):
+        model.train_on_batch(*data)
+    assert all(map(np.array_equal, again.get_weights(), learner.get_weights())), "it goes on otherwise"
+
+
+@pytest.mark.parametrize("form", ["keras", "h5"])
+@pytest.mark.parametrize("name", LOSSES)
+def test_loss_is_read_from_a_file(subject, learner, data, tmp_path, name, form):
+    """With its arguments: what is loaded finds the same."""
+    losses = subject.keras.losses
+    loss = [losses.MeanSquaredError(), getattr(losses, name)(**LOSSES[name])]
+    learner.compile(optimizer="sgd", loss=loss, run_eagerly=True)
+    expected = learner.evaluate(*data, verbose=0)
+    found = read_again(subject, learner, form, tmp_path).evaluate(*data, verbose=0)
+    assert found == expected, f"the losses are {found}, not {expected}"
