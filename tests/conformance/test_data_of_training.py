@@ -96,6 +96,17 @@ def test_batches_in_another_form(subject, learner, data, name):
     assert np.isclose(found, (weight * errors(from_form, x, y)).mean())
 
 
+def test_epochs_of_some_steps_go_on_through_the_data(subject, learner, data):
+    """Of 4 batches the first epoch of 2 steps takes the first two, and the second the others."""
+    if subject.tensorflow is None:
+        pytest.skip("there is no tf.data without TensorFlow")
+    by_halves, whole = learner(), learner()
+    dataset = FORMS["dataset"](subject.tensorflow, data)
+    by_halves.fit(dataset, steps_per_epoch=2, epochs=2, verbose=0)
+    whole.fit(dataset, verbose=0)
+    assert same_weights(by_halves, whole)
+
+
 def test_several_steps_in_one_call(subject, learner, data):
     """``steps_per_execution`` says how often Python is asked, not what is learnt: of 4 batches, 3 and then 1."""
     if "steps_per_execution" not in inspect.signature(subject.keras.Model.compile).parameters:

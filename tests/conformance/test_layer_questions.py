@@ -198,6 +198,17 @@ def test_units_of_numpy(subject, kind):
     assert tuple(subject.keras.layers.LSTM(kind(UNITS))(subject.keras.Input((STEPS, 4))).shape) == (None, UNITS)
 
 
+@pytest.mark.parametrize("returns", [{}, {"return_state": True}], ids=["last", "state"])
+@pytest.mark.parametrize("dtype", ["float16", "float64"])
+def test_dtype_of_an_output_is_told(subject, dtype, returns):
+    """That of the layer, before anything is computed."""
+    x = subject.keras.Input((STEPS, FEATURES), dtype=dtype)
+    # Some TensorFlow has no orthogonal matrices of half precision.
+    layer = subject.lstm(UNITS, recurrent_initializer="glorot_uniform", dtype=dtype, **returns)
+    for told in flat(layer(x)):
+        assert getattr(told.dtype, "name", told.dtype) == dtype
+
+
 def test_sizes_of_a_stack_of_cells(subject):
     """Its states are those of each cell, the lowest first; its output is the uppermost cell's."""
     cells = [subject.keras.layers.LSTMCell(units) for units in (4, 3)]

@@ -1,5 +1,7 @@
 """Losses that are called by hand; see ``test_training`` for those that a model learns by."""
 
+import inspect
+
 import numpy as np
 import pytest
 
@@ -39,6 +41,16 @@ def test_sparse_categorical_crossentropy(subject, logits):
     p, y = np.array([[[0.2, 0.8], [0.5, 0.5]], [[0.9, 0.1], [0.4, 0.6]]], "float32"), np.array([[1, 0], [0, 0]])
     loss = subject.keras.losses.SparseCategoricalCrossentropy(from_logits=logits)
     assert np.isclose(cost(subject, loss, y, np.log(p) if logits else p), -np.log([0.8, 0.5, 0.9, 0.4]).mean())
+
+
+def test_targets_of_the_ignored_class_do_not_count(subject):
+    """Neither in the sum of losses nor in the number that it is divided by."""
+    losses = subject.keras.losses
+    if "ignore_class" not in inspect.signature(losses.SparseCategoricalCrossentropy).parameters:
+        pytest.skip("this Keras has no ignore_class")
+    p, y = np.array([[[0.2, 0.8], [0.5, 0.5], [0.1, 0.9]]], "float32"), np.array([[1, -1, 0]])
+    found = cost(subject, losses.SparseCategoricalCrossentropy(ignore_class=-1), y, p)
+    assert np.isclose(found, -np.log([0.8, 0.1]).mean())
 
 
 @pytest.mark.parametrize(("name", "classes"), [("BinaryCrossentropy", 2), ("CategoricalCrossentropy", 3)])

@@ -85,6 +85,16 @@ def test_tokens_are_not_rounded(subject):
     assert np.array_equal(output[0, 0], np.float16(np.array([4098, 4099]) / 8192)), "another token was looked up"
 
 
+def test_tokens_of_many_words_are_not_cut(subject):
+    """Given as numbers of float32, as by a model that was told no dtype."""
+    embedding = subject.keras.layers.Embedding(70001, 1)
+    embedding.build((None, 1))
+    embedding.set_weights([np.arange(70001.0).reshape(70001, 1)])
+    tokens = np.array([[70000.0, 32768.0, 4464.0]], "float32")
+    (output,) = call(subject, embedding, tokens)
+    assert np.array_equal(output[..., 0], tokens)
+
+
 @contextmanager
 def floatx(subject, name):
     """What numbers are where nothing else is said, from a session begun after it was said."""

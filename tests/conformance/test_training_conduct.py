@@ -261,6 +261,20 @@ def climbed(subject, learner, data, sgd, *callbacks):
     return model, kept
 
 
+def test_rate_is_reduced_where_training_does_not_go_on(subject, learner, data, sgd):
+    """To half of it after each two epochs that are no better than the best, and not below the least."""
+    model, (x, y), rates = learner(), data, []
+    start, callbacks = model.get_weights(), subject.keras.callbacks
+    reducing = callbacks.ReduceLROnPlateau(monitor="loss", factor=0.5, patience=2, min_lr=0.125)
+    forget = callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: model.set_weights(start))
+    tell = callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: rates.append(model.optimizer.learning_rate.numpy())
+    )
+    model.compile(loss="mse", optimizer=sgd(0.5), **EAGERLY)
+    model.fit(x, y, epochs=9, callbacks=[forget, reducing, tell], **WHOLE)
+    assert rates == [0.5, 0.5, 0.25, 0.25, 0.125, 0.125, 0.125, 0.125, 0.125]
+
+
 def test_stopped_early_it_has_the_best_weights(subject, learner, data, sgd):
     """Training ends when two epochs in a row are no better than the best, whose weights are then restored."""
     stopping = subject.keras.callbacks.EarlyStopping(monitor="val_loss", patience=2, restore_best_weights=True)
