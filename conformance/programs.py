@@ -210,6 +210,7 @@ PROGRAMS = (
     Program("adam-stateful", STATEFUL, MSE, Adam(SLOWLY), way="on_batch", samples=WHOLE),
     Program("amsgrad-unroll", (LSTM(3, unroll=True), HEAD), MSE, Adam(FAST, beta_2=0.5, amsgrad=True)),
     Program("amsgrad-penalized", (PENALIZED, HEAD), MSE, Adam(FAST, beta_2=0.5, amsgrad=True), way="eagerly"),
+    Program("amsgrad-words", WORDS, MSE, Adam(FAST, beta_2=0.5, amsgrad=True), way="eagerly"),
     Program("amsgrad-sample_weight", LAST, HUBER, Adam(FAST, beta_2=0.5, amsgrad=True), "samples", way="eagerly"),
     Program("adamw", LAST, MSE, AdamW(SLOWLY, weight_decay=0.1)),
     Program("adamw-constrained", (CONSTRAINED, HEAD), MSE, AdamW(SLOWLY, weight_decay=0.1), way="eagerly"),

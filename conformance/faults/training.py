@@ -223,6 +223,20 @@ class ConstrainedBefore(Compiled):
         )
 
 
+class WordsStandStill(Compiled):
+    """Leaves words without a gradient where they are, and what is remembered of them as it is."""
+
+    def step(self, weights: Any, gradients: Any, slots: Any, number: int, fl: Any) -> Any:
+        trained, remembered = super().step(weights, gradients, slots, number, fl)
+        for own, (layer, _) in enumerate(self._weights):
+            if isinstance(layer, Embedding):
+                occurs = gradients[own].any(axis=-1, keepdims=True)
+                trained[own] = np.where(occurs[0], trained[own], weights[own])
+                kept = zip(remembered[own], slots[own])
+                remembered[own] = tuple(np.where(occurs, new, old) for new, old in kept)
+        return trained, remembered
+
+
 class Thawed(Compiled):
     """Trains layers that are not to be trained."""
 
@@ -297,6 +311,12 @@ def momentous(compiled: Compiled) -> bool:
     return bool(getattr(compiled.optimizer, "momentum", 0.0))
 
 
+def words_go_on(compiled: Compiled) -> bool:
+    """Whether a word moves on from step to step without a gradient."""
+    embedded = any(isinstance(layer, Embedding) for layer in compiled.model.layers)
+    return embedded and (momentous(compiled) or isinstance(compiled.optimizer, Adam))
+
+
 def epsilon_has_a_place(compiled: Compiled) -> bool:
     return isinstance(compiled.optimizer, (RMSprop, Adagrad))
 
@@ -365,6 +385,11 @@ TRAINING_FAULTS: Dict[str, TrainingFault] = {
     "training_no_momentum": TrainingFault("momentum is ignored", optimizing(momentum=0.0), momentous),
     "training_momentum_dampened": TrainingFault(
         "momentum remembers (1 - momentum) of each gradient", stepping(Dampened), momentous
+    ),
+    "training_words_stand_still": TrainingFault(
+        "words that do not occur in a batch are not moved by what is remembered of them",
+        compiling(WordsStandStill),
+        words_go_on,
     ),
     "training_no_nesterov": TrainingFault(
         "nesterov is ignored", optimizing(nesterov=False), with_optimizer("nesterov", kind=SGD)
