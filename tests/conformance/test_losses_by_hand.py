@@ -1,4 +1,4 @@
-"""Losses that are called by hand; see ``test_training`` for those that a model learns by."""
+"""Losses and metrics that are called by hand; see ``test_training`` for those that a model learns by."""
 
 import inspect
 
@@ -33,6 +33,45 @@ def test_logits_have_the_gradient_of_the_loss_whatever_targets_sum_to(subject):
     assert np.isclose(float(found), 2.0 * np.log(2.0))
     gradient = subject.to_numpy(tape.gradient(found, z))
     assert np.allclose(gradient, 0.0), f"the gradient is {gradient}, not p·Σy - y"
+
+
+#: Other losses of a sample, from targets and predictions between 0 and 1.
+FORMULAS = {
+    "CosineSimilarity": lambda y, p: -(y * p).sum(-1) / np.sqrt((y**2).sum(-1) * (p**2).sum(-1)),
+    "KLDivergence": lambda y, p: (y * np.log(y / p)).sum(-1),
+    "LogCosh": lambda y, p: np.log(np.cosh(p - y)).mean(-1),
+    "MeanAbsolutePercentageError": lambda y, p: 100.0 * np.abs(1.0 - p / y).mean(-1),
+    "MeanSquaredLogarithmicError": lambda y, p: ((np.log1p(y) - np.log1p(p)) ** 2).mean(-1),
+    "Poisson": lambda y, p: (p - y * np.log(p)).mean(-1),
+}
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_loss_is_the_mean_of_its_formula(subject, uniform, name):
+    y, p = (0.5 * np.abs(uniform(3, 4)) + np.float32(0.125) for _ in range(2))
+    found = cost(subject, getattr(subject.keras.losses, name)(), y, p)
+    assert np.isclose(found, FORMULAS[name](y, p).mean())
+
+
+#: Metrics, from all targets and predictions.
+METRICS = {
+    "BinaryAccuracy": lambda y, p: ((p > 0.5) == y).mean(),
+    "MeanAbsoluteError": lambda y, p: np.abs(p - y).mean(),
+    "RootMeanSquaredError": lambda y, p: np.sqrt(((p - y) ** 2).mean()),
+}
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_metric_is_that_of_all_batches(subject, uniform, name):
+    """Of two, the second smaller; after a reset it is that of the second alone."""
+    y, p = np.round(np.abs(uniform(5, 4))), np.abs(uniform(5, 4))
+    metric = getattr(subject.keras.metrics, name)()
+    for batch in (np.s_[:3], np.s_[3:]):
+        metric.update_state(*map(subject.tensors, (y[batch], p[batch])))
+    assert np.isclose(subject.to_numpy(metric.result()), METRICS[name](y, p))
+    (metric.reset_state if hasattr(metric, "reset_state") else metric.reset_states)()
+    metric.update_state(*map(subject.tensors, (y[batch], p[batch])))
+    assert np.isclose(subject.to_numpy(metric.result()), METRICS[name](y[batch], p[batch]))
 
 
 @pytest.mark.parametrize("logits", [False, True], ids=["probabilities", "logits"])

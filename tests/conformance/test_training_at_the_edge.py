@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from reference_impl.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
+from reference_impl.regularizers import OrthogonalRegularizer
 
 pytestmark = pytest.mark.usefixtures("eager")
 
@@ -56,6 +57,18 @@ def test_l1_l2_without_numbers_is_l1_and_l2(subject):
     regularizers = subject.keras.regularizers
     penalty = float(regularizers.get("l1_l2")(subject.tensors(np.full((1, 1), 2.0, "float32"))))
     assert np.isclose(penalty, 0.01 * 2.0 + 0.01 * 4.0), f"the penalty of 2 is {penalty:.4g}"
+
+
+@pytest.mark.parametrize("mode", ["rows", "columns"])
+def test_vectors_are_asked_to_be_orthogonal(subject, uniform, mode):
+    """Of each two rows, or columns, the cosine is penalized; here all are positive."""
+    maker = getattr(subject.keras.regularizers, "OrthogonalRegularizer", None)
+    if maker is None:
+        pytest.skip("this Keras has no OrthogonalRegularizer")
+    matrix = np.abs(uniform(3, 4)) + np.float32(0.125)
+    found = float(maker(factor=0.5, mode=mode)(subject.tensors(matrix)))
+    (expected,) = OrthogonalRegularizer(0.5, mode)(matrix[np.newaxis].astype("float64"))
+    assert np.isclose(found, expected)
 
 
 def test_losses_of_all_outputs_are_added(subject):
