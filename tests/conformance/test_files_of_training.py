@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from test_files import there_and_back
 
 from conformance.subject.adapter import WITHOUT_GLOBAL_CLIPNORM
+from conformance.subject.build import Built
 from conformance.subject.files import FORMATS
 
 pytestmark = pytest.mark.usefixtures("eager")
@@ -43,12 +45,7 @@ def learner(subject, uniform):
 
 def read_again(subject, model, form, folder):
     """The model that is read, compiled, from the file that another was saved in."""
-    keras, form = subject.keras, FORMATS[form]
-    path = folder / f"model{form.suffix}"
-    if form.unwritten(keras):
-        pytest.skip(f"{subject.flavour} {subject.version} has {form.unwritten(keras)}")
-    form.save(keras, model, path)
-    again = form.load(keras, path, None)
+    again = there_and_back(subject, Built(model, model.layers, ()), None, FORMATS[form], folder)
     if not again.layers:
         pytest.skip("what is read is not compiled")  # that is, one that Keras 3 exports
     again.run_eagerly = True

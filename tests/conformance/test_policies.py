@@ -1,10 +1,9 @@
 """Dtype policies: of the whole program, of a layer and of its parts."""
 
-from contextlib import contextmanager
-
 import numpy as np
 import pytest
 from by_hand import agree, call
+from settings import floatx, global_policy
 
 from conformance.subject.build import flat
 from reference_impl import LSTM, RNN, Bidirectional, LSTMCell, StackedRNNCells, TimeDistributed
@@ -21,18 +20,6 @@ LAYERS = {
 }
 
 mixed = pytest.mark.usefixtures("mixed")
-
-
-@contextmanager
-def global_policy(subject, name):
-    """The policy of layers that are given none."""
-    mixed_precision = subject.keras.mixed_precision
-    before = mixed_precision.global_policy()
-    mixed_precision.set_global_policy(name)
-    try:
-        yield
-    finally:
-        mixed_precision.set_global_policy(before)
 
 
 @mixed
@@ -93,22 +80,6 @@ def test_tokens_of_many_words_are_not_cut(subject):
     tokens = np.array([[70000.0, 32768.0, 4464.0]], "float32")
     (output,) = call(subject, embedding, tokens)
     assert np.array_equal(output[..., 0], tokens)
-
-
-@contextmanager
-def floatx(subject, name):
-    """What numbers are where nothing else is said, from a session begun after it was said."""
-    backend = subject.keras.backend
-    before = backend.floatx()
-    backend.set_floatx(name)
-    try:
-        backend.clear_session()
-        if subject.generation == 2 and subject.has_mixed_policies:
-            subject.keras.mixed_precision.set_global_policy(None)  # there may be one from before
-        yield
-    finally:
-        backend.set_floatx(before)
-        backend.clear_session()
 
 
 def test_floatx_is_the_dtype_of_a_layer(subject, by_hand, uniform):

@@ -147,7 +147,7 @@ WITHIN = {
 
 
 @pytest.mark.parametrize("within", WITHIN)
-def test_activity_of_a_layer_within_is_penalized(subject, eager, within):
+def test_activity_of_a_layer_within_is_penalized(subject, within):
     """By what the last call returned, without what calls before it did."""
     lstm = subject.lstm(3, activity_regularizer=subject.keras.regularizers.l2(1.0))
     inputs = subject.keras.Input(batch_shape=(1, 3, 2))
