@@ -56,7 +56,10 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[REGISTER] = tuple(record for record in register if record.concerns(subject.versions))
     except (FixtureError, SubjectError) as error:
         raise pytest.UsageError(str(error)) from error
-    gc.freeze()  # collecting garbage need not look at the million objects that importing Keras leaves for good
+    # Collecting garbage need not look at the million objects that importing Keras leaves for good, nor as often: a
+    # graph that is built is a hundred thousand objects that all stay.
+    gc.freeze()
+    gc.set_threshold(5_000, 20, 20)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -29,9 +29,9 @@ SIZES: Tuple[Size, ...] = (
     (32, 20, 1, 6),
     (5, 13, 32, 7),
     (2, 11, 3, 128),
-    (2, 200, 3, 4),
 )
-LONG = 100
+#: Of many steps, which take long.
+LONG: Size = (2, 200, 3, 4)
 LONG_AND_WIDE: Size = (1, 200, 8, 128)
 SMALL: Size = (2, 7, 4, 3)
 
@@ -60,6 +60,13 @@ RETURNS: Dict[str, Dict[str, Any]] = {
     "sequences_state": {"return_sequences": True, "return_state": True},
 }
 
+#: An API and what is returned; Sequential refuses layers with several outputs.
+WAYS: Tuple[Tuple[str, str], ...] = (
+    ("sequential", "last"),
+    ("sequential", "sequences"),
+    *(("functional", returns) for returns in RETURNS),
+)
+
 #: A kind of model from its top LSTM. The layers of a stack differ in width, so that none passes for another.
 KINDS: Dict[str, Callable[[LSTM], Layers]] = {
     "single": lambda top: (top,),
@@ -69,17 +76,18 @@ KINDS: Dict[str, Callable[[LSTM], Layers]] = {
 }
 
 
-def grid(kind: str) -> Iterator[Case]:
-    """Every size with everything a layer can return, in both APIs; of many steps, which take long, all in one case.
+def grid(kind: str, tier: str = "full") -> Iterator[Case]:
+    """Every size with everything a layer can return, in both APIs; of many steps all in one case.
 
-    Sequential refuses layers with several outputs.
+    The default tier has every pair: each size in each way, in one kind after another.
     """
-    for size, (api, returns) in product(SIZES, product(("sequential", "functional"), RETURNS)):
-        refused = api == "sequential" and "state" in returns
-        if not refused and (size[1] < LONG or returns == "sequences_state"):
+    turn = list(KINDS).index(kind)
+    for (row, size), (column, (api, returns)) in product(enumerate(SIZES), enumerate(WAYS)):
+        if tier == "full" or (turn + row - column) % len(KINDS) == 0:
             yield _named(kind, returns, _case(size, KINDS[kind](LSTM(size[3], **RETURNS[returns])), api=api))
-    layers = KINDS[kind](LSTM(LONG_AND_WIDE[3], **RETURNS["sequences_state"]))
-    yield _named(kind, "sequences_state", _case(LONG_AND_WIDE, layers, mode="predict"))
+    for size, mode in ((LONG, "call"), (LONG_AND_WIDE, "predict")):
+        layers = KINDS[kind](LSTM(size[3], **RETURNS["sequences_state"]))
+        yield _named(kind, "sequences_state", _case(size, layers, mode=mode))
 
 
 def options() -> Iterator[Case]:

@@ -10,17 +10,26 @@ def each(cases):
     return pytest.mark.parametrize("case", [pytest.param(case, id=case.id) for case in cases])
 
 
-@each(catalogue.grid("single"))
+#: What the tests below show sizes of.
+KINDS = {"test_single": ("single",), "test_stacked": ("stack2", "stack3"), "test_bidirectional": ("bidirectional",)}
+
+
+def pytest_generate_tests(metafunc):
+    """The sizes that the tier asks for."""
+    tier = metafunc.config.getoption("--tier")
+    if metafunc.function.__name__ in KINDS:
+        cases = (case for kind in KINDS[metafunc.function.__name__] for case in catalogue.grid(kind, tier))
+        metafunc.parametrize("case", [pytest.param(case, id=case.id) for case in cases])
+
+
 def test_single(case, conforms):
     conforms(case)
 
 
-@each([*catalogue.grid("stack2"), *catalogue.grid("stack3")])
 def test_stacked(case, conforms):
     conforms(case)
 
 
-@each(catalogue.grid("bidirectional"))
 def test_bidirectional(case, conforms):
     conforms(case)
 

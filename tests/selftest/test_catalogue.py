@@ -26,6 +26,15 @@ def test_ids_are_unique():
     assert len({case.id for case in CASES}) == len(CASES)
 
 
+def test_default_tier_has_every_pair_of_kind_size_and_way():
+    def pairs(tier):
+        cases = (case for kind in catalogue.KINDS for case in catalogue.grid(kind, tier))
+        words = ((kind, size, f"{api}-{what}") for kind, api, *size, what in (case.id.split("-") for case in cases))
+        return {pair for kind, size, way in words for pair in ((kind, *size), (kind, way), (*size, way))}
+
+    assert pairs("default") == pairs("full")
+
+
 @pytest.mark.parametrize("record", load_register(), ids=lambda record: record.id)
 def test_every_record_covers_a_case(record):
     asked = PROGRAMS if record.question == TRAINING else [*CASES, *DIFFERENTIATED]

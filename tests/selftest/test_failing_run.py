@@ -6,11 +6,7 @@ import pytest
 
 from conformance.report.results import read
 
-CASES = (
-    "tests/conformance/test_models.py",
-    "-k",
-    "single-functional-B3-T5 and sequences_state or single-functional-B3-T20 and sequences_state",
-)
+CASES = ("tests/conformance/test_models.py", "-k", "single-functional-B3-T5 or single-functional-B3-T20")
 CAUSE = "the bias is not added (bias_missing)"
 
 
@@ -26,7 +22,7 @@ def test_failing_run(workers, failing_run, tmp_path):
     assert "| diverges | 2 |" in summary
     assert summary.count("diverges: the bias is not added (bias\\_missing) |") == 2
     names = sorted(file.name for file in folder.iterdir())
-    assert names == [f"single-functional-B3-T{sizes}-sequences_state.py" for sizes in ("20-D5-U8", "5-D2-U1")]
+    assert names == [f"single-functional-B3-T{rest}.py" for rest in ("20-D5-U8-sequences_state", "5-D2-U1-sequences")]
     assert all(f"script    {folder / name}" in printed for name in names)
 
 
@@ -38,7 +34,7 @@ def test_a_case_that_takes_the_process_with_it_is_a_failed_case(layer, failing_r
     assert any(f"cases: {counts}; " in printed for counts in ("1 diverges, 1 conforms", "1 conforms, 1 diverges"))
     found = read(tmp_path / "results.jsonl")
     assert {case["case"]: case["verdict"] for case in found.cases} == {
-        "single-functional-B3-T5-D2-U1-sequences_state": "conforms",
+        "single-functional-B3-T5-D2-U1-sequences": "conforms",
         "single-functional-B3-T20-D5-U8-sequences_state": "diverges",
     }
     assert [node.partition("[")[2] for node in found.failed] == ["single-functional-B3-T20-D5-U8-sequences_state]"]
