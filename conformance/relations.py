@@ -32,6 +32,12 @@ class Question:
         mask = None if self.mask is None else self.mask[index]
         return replace(self, x=self.x[index], mask=mask, states=[state[rows] for state in self.states])
 
+    def pieces(self) -> Tuple[Question, Question]:
+        """The question about each of two pieces of the sequence, in the order of reading."""
+        first, second = self.at((slice(None), slice(2))), self.at((slice(None), slice(2, None)))
+        backwards = getattr(self.layer, "go_backwards", False)
+        return (second, first) if backwards else (first, second)
+
     def halves(self) -> Tuple[Question, Question]:
         """The question with the first halves of weights and states, and with the second."""
         weights, states = len(self.weights) // 2, len(self.states) // 2
@@ -71,6 +77,11 @@ def masked(pattern: str) -> Change:
     return lambda case: replace(case, mask=pattern, mask_dtype="bool")
 
 
+def right_padded(case: Case) -> Case:
+    """The case of what a layer returns last, masked."""
+    return masked("right_padding")(having(return_sequences=False)(case))
+
+
 BATCH, STEPS, FEATURES, UNITS = 3, 4, 4, 3
 
 _PLAIN = Case("", Model((LSTM(UNITS, return_sequences=True, return_state=True),)), BATCH, STEPS, FEATURES, api="layer")
@@ -94,3 +105,6 @@ OPTIONS = {
     "masked_sequences": having(return_state=False)(_MASKED),
     "masked_unrolled": having(unroll=True)(_MASKED),
 }
+
+#: Sets of options that have a mask and do not go without saying.
+MASKED = ("masked", "masked_backwards", "masked_states")

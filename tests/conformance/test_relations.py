@@ -3,91 +3,23 @@
 Of the reference they have nothing but the tolerance of the case that is asked one way.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import pytest
-from arguments import takes
+from asking import each_of, entering, hold_both_ways, one_cell, two_cells
 
-from conformance.case import Case
-from conformance.compare import compare
-from conformance.data import Data, draw
-from conformance.expected import expected_outputs
-from conformance.relations import BATCH, FEATURES, OPTIONS, STEPS, UNITS, Question, Relation, having, instead, masked
-from conformance.subject import Subject
-from conformance.subject.adapter import reset_states, set_weights
-from conformance.subject.build import apply
-from conformance.subject.modes import jit_argument
-from reference_impl import LSTM, Bidirectional, Masking, StackedRNNCells, TimeDistributed, exact
+from conformance.relations import BATCH, MASKED, STEPS, UNITS, having, instead, masked, right_padded
+from reference_impl import LSTM, Bidirectional, Masking, TimeDistributed, exact
 from reference_impl.weights import split_gates
 from reference_impl.wrappers import MERGE_MODES
 
-
-@dataclass(frozen=True)
-class Asking:
-    """Keras, asked about a case of one layer and its data."""
-
-    subject: Subject
-    case: Case
-    data: Data
-
-    @property
-    def question(self):
-        """What the case asks."""
-        (layer,), (inputs,) = self.case.model.layers, self.data.calls
-        return Question(layer, self.data.weights, inputs.x[0], inputs.masks[0], inputs.states)
-
-    def build(self, question, **further):
-        """The layer in Keras, with arguments that the reference does not know."""
-        layer = having_further(self.subject, question.layer, self.case.dtype, **further)
-        layer.build(question.x.shape)
-        layer.set_weights(question.weights)
-        return layer
-
-    def __call__(self, question, layer=None, **given):
-        """The arrays that the layer returns; ``layer`` is one built before, ``given`` takes the place of tensors."""
-        return [self.subject.to_numpy(output) for output in self.outputs(question, layer, **given)]
-
-    def outputs(self, question, layer=None, **given):
-        """The tensors that the layer returns."""
-        tensors = {name: self.subject.tensors(getattr(question, name)) for name in ("x", "mask", "states")}
-        return apply(question.layer, layer or self.build(question), **{**tensors, **given})
-
-    def in_a_model(self):
-        """The arrays that a functional model returns, run in the mode of the case."""
-        case = replace(self.case, api="functional")
-        built = self.subject.build(case)
-        set_weights(built.layers, self.data.weights)
-        return self.subject.run(built, case, self.data)
-
-
-def having_further(subject, layer, dtype, **further):
-    """A layer in Keras with arguments that the reference does not know; a Bidirectional has them in its layer."""
-    for name in further:
-        if not takes(subject, "LSTM", name):
-            pytest.skip(f"the LSTM of this Keras has no argument {name}")
-    if further and isinstance(layer, Bidirectional):
-        inner = having_further(subject, layer.layer, dtype, **further)
-        return subject.keras.layers.Bidirectional(inner, merge_mode=layer.merge_mode)
-    return subject.layer(layer, dtype, **further)
-
-
 UNMASKED = ("plain", "no_bias", "relu", "float64", "states")
-MASKED = ("masked", "masked_backwards", "masked_states")
 RETURNS = ("plain", "last", "last_and_states", "sequences")
 
 RELATIONS = []
-
-
-def relation(*options, one=lambda case: case, exact=False, name=""):
-    """Enter a function into the table as the other way; its docstring says what must hold."""
-
-    def enter(other):
-        RELATIONS.append(Relation(name or other.__name__, other.__doc__, options, one, other, exact))
-        return other
-
-    return enter
+relation = entering(RELATIONS)
 
 
 # Arguments
@@ -169,17 +101,11 @@ def zero_output_without_sequences(ask, question):
 # Time and states
 
 
-def pieces(question):
-    """Two pieces of the sequence, in the order of reading."""
-    both = question.at(np.s_[:, :2]), question.at(np.s_[:, 2:])
-    return both[::-1] if question.layer.go_backwards else both
-
-
 @relation("plain", "relu", "backwards", "states", *MASKED, one=having(zero_output_for_mask=True))
 def split(ask, question):
     """A sequence in two pieces, the second read from the states that the first ended in, is the whole."""
     layer = ask.build(question)
-    first, second = pieces(question)
+    first, second = question.pieces()
     outputs, *states = ask(first, layer)
     further, *states = ask(replace(second, states=states), layer)
     return [np.concatenate([outputs, further], axis=1), *states]
@@ -188,7 +114,7 @@ def split(ask, question):
 @relation("plain", "backwards", "masked", one=having(zero_output_for_mask=True))
 def stateful(ask, question):
     """A sequence in two calls of a stateful layer is the whole."""
-    first, second = pieces(question.having(stateful=True))
+    first, second = question.having(stateful=True).pieces()
     layer = ask.build(first)
     (outputs, *_), (further, *states) = ask(first, layer), ask(second, layer)
     return [np.concatenate([outputs, further], axis=1), *states]
@@ -232,10 +158,6 @@ def first_step_masked(ask, question):
     """A masked first step is no step, and its output is zero."""
     outputs, *states = ask(replace(question.at(np.s_[:, 1:]), mask=None))
     return [np.concatenate([np.zeros_like(outputs[:, :1]), outputs], axis=1), *states]
-
-
-def right_padded(case):
-    return masked("right_padding")(having(return_sequences=False)(case))
 
 
 def at_other_steps(question, order):
@@ -343,15 +265,6 @@ def units_of_the_other_sign(ask, question):
 # Cells
 
 
-def one_cell(lstm):
-    return lstm.rnn
-
-
-def two_cells(lstm):
-    cell = lstm.rnn.cell
-    return replace(lstm.rnn, cell=StackedRNNCells((replace(cell, units=UNITS + 1), cell)))
-
-
 def to_an_lstm(question):
     """The question to an RNN of an LSTMCell, to the LSTM that it is."""
     arguments = {**vars(question.layer), **vars(question.layer.cell)}
@@ -441,137 +354,6 @@ for mode in ("call", "function", "compiled", "predict"):
     relation("states", "masked", one=partial(replace, mode=mode), name=f"model_{mode}")(model)
 
 
-# Steps first
-
-
-def steps_first(question):
-    """The question with the axis of time before that of rows; there are more steps than rows."""
-    mask = None if question.mask is None else question.mask.T
-    return replace(question, x=question.x.swapaxes(0, 1), mask=mask)
-
-
-def rows_first(outputs):
-    """What a layer returned that takes the steps first, with the rows first."""
-    output, *states = outputs
-    return [output.swapaxes(0, 1) if output.ndim == 3 else output, *states]
-
-
-@relation("plain", "last", "relu", "backwards", "states", *MASKED, "masked_last", "masked_unrolled")
-def time_major(ask, question):
-    """Given with the steps first, a sequence gives what it gives with the rows first."""
-    question = steps_first(question)
-    return rows_first(ask(question, ask.build(question, time_major=True)))
-
-
-relation("plain", "last", "backwards", "masked_states", one=instead(one_cell), name="time_major_rnn")(time_major)
-relation("plain", "last", "masked", one=instead(two_cells), name="time_major_stack")(time_major)
-relation("plain", "last", "masked_states", one=instead(Bidirectional), name="time_major_bidirectional")(time_major)
-
-
-@relation("plain", "last", "relu", "masked", one=partial(replace, mode="compiled"))
-def time_major_compiled(ask, question):
-    """Compiled by XLA, which must know their number, a layer that takes the steps first takes all of them."""
-    question = steps_first(question)
-    layer, tensorflow = ask.build(question, time_major=True), ask.subject.tensorflow
-
-    @tensorflow.function(**{jit_argument(tensorflow): True})
-    def compiled(x, **given):
-        return layer(x, **given)
-
-    return rows_first(ask(question, compiled))
-
-
-@relation("plain", "backwards", "masked", one=having(zero_output_for_mask=True))
-def time_major_stateful(ask, question):
-    """Taking the steps first, a stateful layer carries the states of its rows over, and a reset forgets them."""
-    first, second = (steps_first(piece) for piece in pieces(question.having(stateful=True)))
-    layer = ask.build(first, time_major=True)
-    ask(second, layer)
-    reset_states([layer])
-    (outputs, *_), (further, *states) = ask(first, layer), ask(second, layer)
-    return rows_first([np.concatenate([outputs, further]), *states])
-
-
-# Rows of their own lengths
-
-
-def padded_with_zeros(case):
-    return masked("right_padding")(having(zero_output_for_mask=True)(case))
-
-
-def made_into(make, case_of):
-    """A change of a case, and then of its layer."""
-    return lambda case: instead(make)(case_of(case))
-
-
-def given_ragged(ask, question):
-    """The tensors that a layer returns for a ragged input, in which a row has the steps that the mask counts."""
-    if ask.subject.generation >= 3 or ask.subject.tensorflow is None:
-        pytest.skip("this Keras takes no ragged tensors")
-    x = ask.subject.tensorflow.RaggedTensor.from_tensor(question.x, lengths=question.mask.sum(axis=1))
-    return ask.outputs(replace(question, mask=None), x=x)
-
-
-def ragged(ask, question):
-    """Rows of their own lengths give what padded ones do."""
-    return [ask.subject.to_numpy(output) for output in given_ragged(ask, question)]
-
-
-def ragged_sequences(ask, question):
-    """Rows of their own lengths give as many outputs each, which are those of padded ones without the padding."""
-    output, *states = given_ragged(ask, question)
-    rows = [ask.subject.to_numpy(output[row]) for row in range(BATCH)]
-    assert [len(row) for row in rows] == list(question.mask.sum(axis=1))
-    return [at_the_end_read_last(question, rows), *map(ask.subject.to_numpy, states)]
-
-
-def at_the_end_read_last(question, rows):
-    """Rows with zeros for padding, which a layer that goes backwards reads first."""
-    backwards = getattr(question.layer, "layer", question.layer).go_backwards
-    array = np.zeros((BATCH, STEPS, rows[0].shape[-1]), rows[0].dtype)
-    for padded, row in zip(array, rows):
-        padded[np.s_[STEPS - len(row) :] if backwards else np.s_[: len(row)]] = row
-    return array
-
-
-LAYERS = {"": lambda lstm: lstm, "_rnn": one_cell, "_stack": two_cells, "_bidirectional": Bidirectional}
-
-for kind, make in LAYERS.items():
-    # A half of a Bidirectional goes backwards in any case.
-    options = ("plain", "relu", "states", *([] if make is Bidirectional else ["backwards"]))
-    relation(*options, "last", one=made_into(make, right_padded), name=f"ragged{kind}")(ragged)
-    relation(*options, one=made_into(make, padded_with_zeros), name=f"ragged_sequences{kind}")(ragged_sequences)
-
-
-def asked_two_ways():
-    for each in RELATIONS:
-        for options in each.options:
-            yield pytest.param(each, OPTIONS[options], id=f"{each.name}-{options}")
-
-
-@pytest.mark.parametrize(("relation", "case"), list(asked_two_ways()))
+@each_of(RELATIONS)
 def test_relation(subject, request, relation, case):
-    case = replace(relation.one(case), id=request.node.name)
-    if subject.unsupported(case):
-        pytest.skip(subject.unsupported(case))
-    ask = Asking(subject, case, draw(case))
-    # First the way that this Keras may not have.
-    other, one = relation.other(ask, ask.question), ask(ask.question)
-    assert [(a.shape, a.dtype) for a in one] == [(b.shape, b.dtype) for b in other]
-    for (name, estimate), a, b in zip(expected_outputs(subject.promised(case), ask.data).items(), one, other):
-        comparison = compare(name, replace(estimate, value=b), a)
-        worst = comparison.worst
-        assert np.array_equal(a, b) if relation.exact else comparison.agrees, (
-            f"not so: {relation.sentence} {name} at {worst} is {a[worst]} one way and {b[worst]} the other, "
-            f"ratio {comparison.ratio:.3g}"
-        )
-
-
-@pytest.mark.parametrize("returns", ["sequences", "last"])
-@pytest.mark.parametrize("make", LAYERS.values(), ids=["LSTM", "RNN", "StackedRNNCells", "Bidirectional"])
-def test_shape_with_the_steps_first(subject, make, returns):
-    """``compute_output_shape`` of a layer that takes the steps first answers with the steps first, if with any."""
-    description = make(OPTIONS[returns].model.layers[0])
-    layer = having_further(subject, description, "float32", time_major=True)
-    rows, *steps, width = description.output_shapes((BATCH, STEPS, FEATURES))["output"]
-    assert tuple(layer.compute_output_shape((STEPS, BATCH, FEATURES))) == (*steps, rows, width)
+    hold_both_ways(subject, relation, replace(relation.one(case), id=request.node.name))
