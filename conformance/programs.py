@@ -225,7 +225,7 @@ PROGRAMS = (
     Program("adagrad-no_bias", (LSTM(3, use_bias=False), HEAD), MSE, Adagrad(FAST, initial_accumulator_value=1e-4)),
     Program("adagrad-words", WORDS, MSE, Adagrad(FAST, initial_accumulator_value=1e-4), way="eagerly"),
     Program(
-        "adagrad-masked_sequence", MASKED_SEQUENCE, MSE, Adagrad(FAST, initial_accumulator_value=1e-4), way="eagerly"
+        "adagrad-masked_sequence", MASKED_SEQUENCE, MSE, Adagrad(FAST, initial_accumulator_value=1e-4), way="on_batch"
     ),
     Program("clipvalue", LAST, MSE, SGD(FAST, clipvalue=0.01)),
     Program("clipvalue-stateful", STATEFUL, MAE, SGD(FAST, clipvalue=0.01), samples=WHOLE, way="eagerly"),

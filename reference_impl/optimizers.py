@@ -68,6 +68,10 @@ class Optimizer:
     def _initial(self, weight: Array) -> Slots:
         return ()
 
+    def _square(self, g: Array, fl: Rounding) -> Array:
+        """What g² is; a fault may put something else in its place."""
+        return fl(np.square(g))
+
     def _update(self, g: Array, slots: Slots, number: int, fl: Rounding) -> Tuple[Array, Slots]:
         """What is subtracted from a weight with gradient g, and its slots after that."""
         raise NotImplementedError
@@ -117,7 +121,7 @@ class RMSprop(Optimizer):
 
     def _update(self, g: Array, slots: Slots, number: int, fl: Rounding) -> Tuple[Array, Slots]:
         v, m, b = slots
-        v, m = _average(v, fl(np.square(g)), self.rho, fl), _average(m, g, self.rho, fl)
+        v, m = _average(v, self._square(g, fl), self.rho, fl), _average(m, g, self.rho, fl)
         variance = fl(v - fl(np.square(m))) if self.centered else v
         step = fl(constant(self.learning_rate, g, fl) * g)
         b = fl(
@@ -145,7 +149,7 @@ class Adam(Optimizer):
 
     def _update(self, g: Array, slots: Slots, number: int, fl: Rounding) -> Tuple[Array, Slots]:
         m, v, largest = slots
-        m, v = _average(m, g, self.beta_1, fl), _average(v, fl(np.square(g)), self.beta_2, fl)
+        m, v = _average(m, g, self.beta_1, fl), _average(v, self._square(g, fl), self.beta_2, fl)
         largest = np.maximum(largest, v)
         unbias_1, unbias_2 = (
             fl(1.0 - fl.elementary(constant(beta, g, fl) ** number)) for beta in (self.beta_1, self.beta_2)
@@ -180,7 +184,7 @@ class Adagrad(Optimizer):
         return (np.full_like(weight, self.initial_accumulator_value),)
 
     def _update(self, g: Array, slots: Slots, number: int, fl: Rounding) -> Tuple[Array, Slots]:
-        a = fl(slots[0] + fl(np.square(g)))
+        a = fl(slots[0] + self._square(g, fl))
         step = fl(constant(self.learning_rate, g, fl) * g)
         return fl(step / _root(a, self.epsilon, self.epsilon_inside, fl)), (a,)
 

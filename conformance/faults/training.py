@@ -9,12 +9,13 @@ import numpy as np
 
 from conformance.case import map_layers
 from conformance.faults.fault import arguments
+from conformance.faults.words import ClippedWordByWord, SquaredWordByWord, WordsStandStill
 from reference_impl import LSTM, Embedding, Masking
 from reference_impl.layer import Arrays, Layer
 from reference_impl.optimizers import SGD, Adagrad, Adam, Optimizer, RMSprop, Slots
 from reference_impl.reduction import shares
 from reference_impl.rounding import Rounding, exact
-from reference_impl.training import Compiled, Objective, Samples
+from reference_impl.training import Compiled, Fitted, Objective, Samples
 from reference_impl.types import Array, Shape
 
 ChangeOfTraining = Callable[[Compiled], Compiled]
@@ -194,6 +195,30 @@ class CountedAlike(Compiled):
         return 1.0
 
 
+class LossesOfAll(Compiled):
+    """Shows of each batch the mean of all losses so far, those of ``evaluate`` before training among them."""
+
+    #: Of which batches.
+    shown = slice(None)
+
+    def fit(
+        self, samples: Samples, weights: Sequence[Array], batch_size: int, epochs: int, fl: Rounding = exact
+    ) -> Fitted:
+        fitted = super().fit(samples, weights, batch_size, epochs, fl)
+        counts = [self.count(batch) for batch in samples.batches(batch_size)] * epochs
+        evaluated = len(samples.x) * self.evaluate(samples, weights, batch_size, fl)
+        weighed = evaluated + np.cumsum(np.multiply(counts, fitted.losses))
+        losses = np.array(fitted.losses)
+        losses[self.shown] = (weighed / (len(samples.x) + np.cumsum(counts)))[self.shown]
+        return fitted._replace(losses=list(losses))
+
+
+class FirstLossOfAll(LossesOfAll):
+    """The same of the first batch alone."""
+
+    shown = slice(1)
+
+
 class PrintedOnly(Compiled):
     """Adds what regularizers ask for to the loss and not to the gradients."""
 
@@ -221,20 +246,6 @@ class ConstrainedBefore(Compiled):
         return WITHOUT_CONSTRAINTS(Compiled(self.model, self.loss, self.optimizer)).step(
             own, gradients, slots, number, fl
         )
-
-
-class WordsStandStill(Compiled):
-    """Leaves words without a gradient where they are, and what is remembered of them as it is."""
-
-    def step(self, weights: Any, gradients: Any, slots: Any, number: int, fl: Any) -> Any:
-        trained, remembered = super().step(weights, gradients, slots, number, fl)
-        for own, (layer, _) in enumerate(self._weights):
-            if isinstance(layer, Embedding):
-                occurs = gradients[own].any(axis=-1, keepdims=True)
-                trained[own] = np.where(occurs[0], trained[own], weights[own])
-                kept = zip(remembered[own], slots[own])
-                remembered[own] = tuple(np.where(occurs, new, old) for new, old in kept)
-        return trained, remembered
 
 
 class Thawed(Compiled):
@@ -311,10 +322,17 @@ def momentous(compiled: Compiled) -> bool:
     return bool(getattr(compiled.optimizer, "momentum", 0.0))
 
 
+def embedded(compiled: Compiled) -> bool:
+    return isinstance(compiled.model.layers[0], Embedding)
+
+
 def words_go_on(compiled: Compiled) -> bool:
     """Whether a word moves on from step to step without a gradient."""
-    embedded = any(isinstance(layer, Embedding) for layer in compiled.model.layers)
-    return embedded and (momentous(compiled) or isinstance(compiled.optimizer, Adam))
+    return embedded(compiled) and (momentous(compiled) or isinstance(compiled.optimizer, Adam))
+
+
+def clipping(compiled: Compiled) -> bool:
+    return any(getattr(compiled.optimizer, name) for name in BOUNDS)
 
 
 def epsilon_has_a_place(compiled: Compiled) -> bool:
@@ -342,6 +360,16 @@ TRAINING_FAULTS: Dict[str, TrainingFault] = {
     "training_batches_counted_alike": TrainingFault(
         "the mean of the losses of batches is shown, a smaller batch counting as much as the others",
         compiling(CountedAlike),
+        everywhere,
+    ),
+    "training_losses_of_all": TrainingFault(
+        "train_on_batch returns the mean of all losses so far, those of evaluate among them",
+        compiling(LossesOfAll),
+        everywhere,
+    ),
+    "training_first_loss_of_all": TrainingFault(
+        "the first loss of train_on_batch is the mean of it and those of evaluate before",
+        compiling(FirstLossOfAll),
         everywhere,
     ),
     "training_states_not_carried": TrainingFault(
@@ -374,12 +402,22 @@ TRAINING_FAULTS: Dict[str, TrainingFault] = {
     "training_clipped_while_scaled": TrainingFault(
         f"gradients are clipped before a loss scale of {LOSS_SCALE:.0f} is taken out of them",
         stepping(ClippedWhileScaled),
-        lambda compiled: any(getattr(compiled.optimizer, name) for name in BOUNDS),
+        clipping,
     ),
     "training_global_norm_of_each": TrainingFault(
         "each weight's gradient is clipped to global_clipnorm by itself",
         lambda compiled: optimizing(global_clipnorm=None, clipnorm=compiled.optimizer.global_clipnorm)(compiled),
         with_optimizer("global_clipnorm"),
+    ),
+    "training_norm_of_all": TrainingFault(
+        "the gradients of all weights are clipped to clipnorm together",
+        lambda compiled: optimizing(clipnorm=None, global_clipnorm=compiled.optimizer.clipnorm)(compiled),
+        with_optimizer("clipnorm"),
+    ),
+    "training_words_clipped_one_by_one": TrainingFault(
+        "of a word that occurs several times each gradient is clipped, and counts in the norm, by itself",
+        compiling(ClippedWordByWord),
+        lambda compiled: embedded(compiled) and clipping(compiled),
     ),
     # What optimizers make of them.
     "training_no_momentum": TrainingFault("momentum is ignored", optimizing(momentum=0.0), momentous),
@@ -390,6 +428,11 @@ TRAINING_FAULTS: Dict[str, TrainingFault] = {
         "words that do not occur in a batch are not moved by what is remembered of them",
         compiling(WordsStandStill),
         words_go_on,
+    ),
+    "training_words_squared_one_by_one": TrainingFault(
+        "of a word that occurs several times the squares of its gradients are added up",
+        compiling(SquaredWordByWord),
+        lambda compiled: embedded(compiled) and isinstance(compiled.optimizer, (Adam, RMSprop, Adagrad)),
     ),
     "training_no_nesterov": TrainingFault(
         "nesterov is ignored", optimizing(nesterov=False), with_optimizer("nesterov", kind=SGD)

@@ -159,14 +159,30 @@ def test_model_that_reads_two_inputs_alike(subject, uniform, draw_weights, kept,
 
 
 @each_whole_way
-def test_layer_called_twice_stays_one(subject, kept, way):
+def test_layer_called_twice_stays_one(subject, uniform, draw_weights, kept, way):
+    """And is called with one input and then with the other."""
     keras = subject.keras
     both, lstm = [keras.Input((STEPS, FEATURES)) for _ in range(2)], subject.lstm(UNITS)
-    model = keras.Model(both, keras.layers.Concatenate()([lstm(one) for one in both]))
+    model = draw_weights(keras.Model(both, keras.layers.Concatenate()([lstm(one) for one in both])))
     again = kept(model, way)
     kinds = [type(layer).__name__ for layer in again.layers]
     assert len(kinds) == 4, f"it has the layers {kinds}"
     assert len(again.weights) == 3
+    same_outputs(subject, model, again, uniform(BATCH, STEPS, FEATURES), uniform(BATCH, STEPS, FEATURES))
+
+
+@each_whole_way
+def test_layers_called_in_turns(subject, uniform, draw_weights, kept, way):
+    """One reads what the other returned, and the other reads that again."""
+    keras = subject.keras
+    x = inputs = keras.Input((STEPS, UNITS))
+    layers = [subject.lstm(UNITS, return_sequences=True) for _ in range(2)]
+    for layer in (*layers, *layers):
+        x = layer(x)
+    model = draw_weights(keras.Model(inputs, x))
+    again = kept(model, way)
+    assert len(again.weights) == 6
+    same_outputs(subject, model, again, uniform(BATCH, STEPS, UNITS))
 
 
 @each_whole_way
