@@ -205,11 +205,11 @@ class LossesOfAll(Compiled):
         self, samples: Samples, weights: Sequence[Array], batch_size: int, epochs: int, fl: Rounding = exact
     ) -> Fitted:
         fitted = super().fit(samples, weights, batch_size, epochs, fl)
-        counts = [self.count(batch) for batch in samples.batches(batch_size)] * epochs
-        evaluated = len(samples.x) * self.evaluate(samples, weights, batch_size, fl)
-        weighed = evaluated + np.cumsum(np.multiply(counts, fitted.losses))
+        counts = [self.count(batch) for batch in samples.batches(batch_size)]
+        evaluated = sum(counts) * self.evaluate(samples, weights, batch_size, fl)
+        weighed = evaluated + np.cumsum(np.multiply(counts * epochs, fitted.losses))
         losses = np.array(fitted.losses)
-        losses[self.shown] = (weighed / (len(samples.x) + np.cumsum(counts)))[self.shown]
+        losses[self.shown] = (weighed / (sum(counts) + np.cumsum(counts * epochs)))[self.shown]
         return fitted._replace(losses=list(losses))
 
 
