@@ -68,7 +68,7 @@ def _keep(chosen: argparse.Namespace) -> Iterator[str]:
         summary = load(path)
         kept = chosen.summaries / f"{summary.name}{SUFFIX}"
         if kept.exists() and load(kept).tests > summary.tests:
-            yield f"{kept} has more tests, and is left as it is"
+            yield f"{kept} has more tests, and is left as it is; to keep fewer, remove it"
         else:
             yield f"{keep(summary, chosen.summaries)}: {summary.tests} tests of {summary.title}"
 
