@@ -34,6 +34,8 @@ SIZES: Tuple[Size, ...] = (
 LONG: Size = (2, 200, 3, 4)
 LONG_AND_WIDE: Size = (1, 200, 8, 128)
 SMALL: Size = (2, 7, 4, 3)
+#: More than registers hold, and no multiple of their width.
+WIDE_AND_ODD: Size = (17, 19, 21, 35)
 
 #: The names Keras knows, and None; the older ``hard_sigmoid`` is another definition, not another name.
 ACTIVATIONS: Tuple[Optional[str], ...] = (*sorted(set(FUNCTIONS) - {"hard_sigmoid_keras2"}), None)
@@ -119,6 +121,23 @@ def modes() -> Iterator[Case]:
         yield _named("bidirectional_below", mode, _case(SMALL, (below, top), mode=mode))
         if mode != "predict":  # one of the options
             yield _named("stack2", mode, _case(SMALL, KINDS["stack2"](top), mode=mode))
+
+
+def wide() -> Iterator[Case]:
+    """Masks, states, directions and wrappers where kernels that compute many rows or columns at a time have a rest."""
+    layer = LSTM(WIDE_AND_ODD[3], return_sequences=True, return_state=True)
+    gaps, padded = ({"mask": pattern, "mask_dtype": "bool"} for pattern in ("gaps", "right_padding"))
+    for what, layers, how in (
+        ("gaps", (layer,), gaps),
+        ("right_padding", (layer,), padded),
+        ("zero_output", (replace(layer, zero_output_for_mask=True),), gaps),
+        ("backwards", (replace(layer, go_backwards=True),), padded),
+        ("initial_state", (layer,), {"initial_state": True}),
+        ("stateful", (replace(layer, stateful=True),), {}),
+    ):
+        yield _named("single", what, _case(WIDE_AND_ODD, layers, **how))
+    yield _named("bidirectional", "right_padding", _case(WIDE_AND_ODD, (Bidirectional(layer),), **padded))
+    yield _named("stack2", "right_padding", _case(WIDE_AND_ODD, KINDS["stack2"](layer), **padded))
 
 
 def heads() -> Iterator[Case]:

@@ -48,7 +48,8 @@ def cases(tier: str) -> Iterator[Case]:
     """The documented examples, the catalogue, and the cases of the option space that a tier has."""
     yield from (example.case for document in load_documents() for example in document.example)
     yield from (case for kind in catalogue.KINDS for case in catalogue.grid(kind, tier))
-    yield from (*catalogue.options(), *catalogue.modes(), *catalogue.heads(), *catalogue.conversions())
+    yield from (*catalogue.options(), *catalogue.modes(), *catalogue.wide(), *catalogue.heads())
+    yield from catalogue.conversions()
     yield from map(space.case, frozen_ids(tier))
 
 

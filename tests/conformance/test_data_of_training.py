@@ -151,3 +151,25 @@ def test_weights_of_classes_are_those_of_their_samples(subject, uniform, loss):
 def test_batch_is_tested_with_its_weights(learner, data):
     model, (x, y, weight) = learner(), data
     assert np.isclose(model.test_on_batch(x, y, sample_weight=weight), (weight * errors(model, x, y)).mean())
+
+
+def test_batches_of_other_lengths(subject, uniform):
+    """A model whose time is open learns from short and long batches what it learns from them padded and masked."""
+    keras, lengths = subject.keras, (3, 5, 2)
+    start = [uniform(*shape) for shape in ((FEATURES, 8), (2, 8), (8,), (2, 1), (1,))]
+
+    def learner(run_eagerly):
+        x = keras.Input((None, FEATURES))
+        model = keras.Model(x, keras.layers.Dense(1)(subject.lstm(2)(keras.layers.Masking(0.5)(x))))
+        model.set_weights(start)
+        model.compile(loss="mse", optimizer=keras.optimizers.SGD(0.5), run_eagerly=run_eagerly)
+        return model
+
+    batches = [(uniform(BATCH, steps, FEATURES), uniform(BATCH, 1)) for steps in lengths]
+    as_they_are, padded = learner(run_eagerly=False), learner(run_eagerly=True)
+    for x, y in batches:
+        as_they_are.train_on_batch(x, y)
+        padding = np.full((BATCH, max(lengths) - x.shape[1], FEATURES), 0.5, "float32")
+        padded.train_on_batch(np.concatenate([x, padding], axis=1), y)
+    assert all(map(np.allclose, as_they_are.get_weights(), padded.get_weights()))
+    assert not any(map(np.allclose, as_they_are.get_weights(), start)), "nothing was learnt"

@@ -212,6 +212,29 @@ def test_average_over_time_is_of_the_steps_that_count(subject, uniform):
     assert np.allclose(average, expected), "masked steps count"
 
 
+@pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize("name", ["Attention", "AdditiveAttention"])
+def test_no_attention_is_paid_to_padding(subject, by_hand, uniform, name):
+    """A decoder's outputs look up those of an encoder: scores of masked steps are 0, all others have a sum of 1."""
+    layers = subject.keras.layers
+    encoder, decoder = (by_hand(LSTM(UNITS, return_sequences=True), SHAPE) for _ in range(2))
+    attention = getattr(layers, name)()
+    x, words = subject.keras.Input(SHAPE[1:]), subject.keras.Input((2, FEATURES))
+    read, asked = encoder.layer(layers.Masking(0.5)(x)), decoder.layer(words)
+    model = subject.keras.Model([x, words], [asked, read, attention([asked, read])])
+    given = [subject.tensors(array) for array in (padded(uniform), uniform(BATCH, 2, FEATURES))]
+    asked, read, found = (subject.to_numpy(array) for array in model(given))
+    scores = asked @ read.swapaxes(1, 2)
+    if name == "AdditiveAttention":
+        both = np.tanh(asked[:, :, np.newaxis] + read[:, np.newaxis])
+        scores = (both * np.asarray(attention.get_weights()[0])).sum(axis=-1)
+    shares = np.where(MASK[:, np.newaxis], np.exp(scores), 0.0)
+    expected = shares / shares.sum(axis=-1, keepdims=True) @ read
+    unmasked = np.exp(scores) / np.exp(scores).sum(axis=-1, keepdims=True) @ read
+    assert not np.allclose(found, unmasked), "masked steps are looked up too"
+    assert np.allclose(found, expected)
+
+
 @pytest.mark.parametrize("words", [3, UNITS], ids=["3_words", "as_many_words_as_units"])
 def test_mask_of_words_is_not_one_of_sentences(subject, by_hand, uniform, words):
     """TimeDistributed over sentences hands no mask of their words to the layer that reads the sentences."""

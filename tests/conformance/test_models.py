@@ -44,6 +44,11 @@ def test_mode(case, conforms):
     conforms(case)
 
 
+@each(catalogue.wide())
+def test_wide(case, conforms):
+    conforms(case)
+
+
 @each(catalogue.heads())
 def test_head(case, conforms):
     conforms(case)

@@ -255,6 +255,28 @@ def test_fit_carries_from_batch_to_batch(subject, by_hand, uniform):
 
 
 @pytest.mark.usefixtures("eager")
+def test_reset_between_epochs_of_training(subject, by_hand, uniform):
+    """By a callback, as people do who train on pieces of long sequences: each epoch starts from zeros."""
+    layer = by_hand(LAYERS["LSTM"], SHAPE)
+    model = model_of(subject, layer)
+    model.compile(optimizer=subject.keras.optimizers.SGD(0.0), loss="mse")
+    first, second, targets = uniform(*SHAPE), uniform(*SHAPE), uniform(2 * BATCH, STEPS, UNITS)
+    reset = getattr(layer.layer, "reset_state", None) or layer.layer.reset_states
+    between = subject.keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: reset())
+    given = {"batch_size": BATCH, "shuffle": False, "verbose": 0, "callbacks": [between]}
+    found = model.fit(np.concatenate([first, second]), targets, epochs=3, **given).history["loss"]
+    anew, carried = (
+        ((np.concatenate([one[0].value, other[0].value]) - targets) ** 2).mean()
+        for one, other in (
+            (layer.expected(first), layer.expected(first, second)),
+            (layer.expected(first, second, first), layer.expected(first, second, first, second)),
+        )
+    )
+    assert not np.isclose(found[1], carried), "the second epoch starts where the first ended"
+    assert np.allclose(found, anew)
+
+
+@pytest.mark.usefixtures("eager")
 def test_evaluate_carries_from_batch_to_batch(subject, by_hand, uniform):
     """Its loss is that of a second batch that follows the first."""
     layer = by_hand(LAYERS["LSTM"], SHAPE)

@@ -139,6 +139,16 @@ def test_activity_of_all_outputs_is_penalized(subject):
     assert np.isclose(float(sum(lstm.losses)), sum((output**2).sum() for output in outputs))
 
 
+@pytest.mark.parametrize("name", ["LSTM", "Bidirectional"])
+def test_activity_of_all_steps_is_penalized(subject, uniform, name):
+    """Of all that is returned, divided by the number of samples and not of steps."""
+    lstm = subject.lstm(3, return_sequences=True, activity_regularizer=subject.keras.regularizers.l2(1.0))
+    layer = lstm if name == "LSTM" else subject.keras.layers.Bidirectional(lstm)
+    outputs = subject.to_numpy(layer(subject.tensors(uniform(4, 5, 2))))
+    found, expected = float(sum(layer.losses)), (outputs**2).sum() / 4
+    assert np.isclose(found, expected), f"the penalty is {found:.4g}, not {expected:.4g}"
+
+
 #: Layers of models that an LSTM is within.
 WITHIN = {
     "bidirectional": lambda keras, lstm: keras.layers.Bidirectional(lstm),

@@ -229,6 +229,30 @@ def test_accuracy_of_classes_at_each_step(subject, uniform, masked):
     assert np.isclose(found, expected), f"the accuracy is {found:.4g}, not {expected:.4g}"
 
 
+#: By a loss of classes, the targets that it takes.
+TARGETS = {
+    "sparse_categorical_crossentropy": lambda classes: classes,
+    "categorical_crossentropy": lambda classes: np.eye(3, dtype="float32")[classes],
+}
+
+
+@pytest.mark.parametrize("loss", TARGETS)
+def test_classes_of_masked_steps_are_not_learnt(subject, uniform, loss):
+    """They neither count in the loss nor teach; those of other steps do."""
+    model, x, counts = stepwise(subject, uniform, subject.keras.layers.Dense(3, activation="softmax"))
+    x[~counts] = 0.5
+    classes = np.arange(SAMPLES * STEPS).reshape(SAMPLES, STEPS) % 3
+    model.compile(loss=loss, optimizer=subject.keras.optimizers.SGD(0.5), **EAGERLY)
+    start, losses, weights = model.get_weights(), [], []
+    for changed in (counts & False, ~counts, counts):
+        model.set_weights(start)
+        losses.append(float(model.train_on_batch(x, TARGETS[loss]((classes + changed) % 3))))
+        weights.append(model.get_weights())
+    assert losses[0] == losses[1], "masked steps count"
+    assert same(*weights[:2]), "masked steps teach"
+    assert not np.isclose(losses[0], losses[2]), "steps that are not masked do not count"
+
+
 def test_sum_of_losses_leaves_masked_steps_out(subject, uniform):
     model, x, counts = stepwise(subject, uniform, subject.keras.layers.Dense(1))
     x[~counts], y = 0.5, uniform(SAMPLES, STEPS, 1)
