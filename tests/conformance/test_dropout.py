@@ -357,6 +357,43 @@ def test_gradients_given_the_masks(subject, mode):
     agree([of_x, *of_weights], [Estimate(mask * of_kept.value, 2.0 * of_kept.tolerance), *expected])
 
 
+#: Layers whose gradients are asked for, with the usual activations.
+DIFFERENTIATED = {
+    "plain": LSTM(UNITS, return_sequences=True, return_state=True),
+    "unroll": LSTM(UNITS, unroll=True),
+    "go_backwards": LSTM(UNITS, return_sequences=True, go_backwards=True),
+    "RNN": RNN(LSTMCell(UNITS), return_sequences=True),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "rates"), [*((name, "both") for name in DIFFERENTIATED), ("plain", "recurrent"), ("RNN", "inputs")]
+)
+def test_gradients_of_one_row_given_all_masks(subject, name, rates):
+    """To drop entries of one row is to scale rows of each gate's matrices, where what is dropped has no gradient."""
+    if subject.without_tapes:
+        pytest.skip(subject.without_tapes)
+    case = Case(f"one row dropped by {name}", Model((DIFFERENTIATED[name],)), 1, STEPS, FEATURES)
+    data, layer = draw(case), built(subject, dropping(DIFFERENTIATED[name], RATES[rates]), (1, STEPS, FEATURES))
+    layer.set_weights(data.weights)
+    trained = Built(lambda x: layer(x, training=True), [layer], ())
+    outer = [subject.tensors(cotangent.astype("float32")) for cotangent in cotangents(case)]
+    found = gradients(subject.tensorflow, trained, "call", subject.tensors(data.x), outer)
+    found = [subject.to_numpy(own) for own in found]
+    factors = [of_gates(own, rate) for own, rate in zip(found[1:], RATES[rates])]
+    scaled = [factor * weight for factor, weight in zip(factors, data.weights)]
+    of_x, *of_matrices, of_bias = expected_gradients(case, replace(data, weights=[*scaled, data.weights[-1]])).values()
+    through = [Estimate(factor * one.value, factor.max() * one.tolerance) for factor, one in zip(factors, of_matrices)]
+    agree(found, [of_x, *through, of_bias])
+
+
+def of_gates(gradient, rate):
+    """What the rows of each gate's matrix are multiplied by, as its gradient tells."""
+    kept = gradient.reshape(len(gradient), 4, -1).any(axis=-1)
+    assert rate == 0.0 or kept.any() > kept.all(), "nothing was dropped, or everything"
+    return np.repeat(np.where(kept, np.float32(1.0 / (1.0 - rate)), np.float32(0.0)), UNITS, axis=1)
+
+
 def rows_of_layers(**arguments):
     """Layers in a row, with one or several LSTMs between them."""
     returned = {"return_sequences": True, "return_state": True}

@@ -5,7 +5,7 @@ import json
 import damage
 import numpy as np
 import pytest
-from arguments import MADE, PLAIN, takes, value_of
+from arguments import MADE, PLAIN, same, takes, value_of
 from packaging.version import Version
 
 from conformance.case import Case
@@ -48,6 +48,22 @@ def test_file_of_the_past(subject, saved, tmp_path):
     if ratio > 1.0:
         diagnosis = diagnose(case, data, outputs, list(expected.values()))
         pytest.fail(f"wrong values, ratio {ratio:.3g}; cause: {diagnosis.sentence}")
+    if saved.format.whole and model.layers:  # what is served has none
+        hold_arguments(model.layers, program(subject, saved.written)().layers)
+
+
+#: Arguments that are drawn or counted.
+UNLIKE = ("name", "seed")
+
+
+def hold_arguments(layers, originals):
+    """Layers have the arguments of others, also those that change nothing before they are trained."""
+    for layer, original in zip(layers, originals):
+        halves = [name for name in ("forward_layer", "backward_layer") if hasattr(original, name)]
+        hold_arguments([getattr(layer, name) for name in halves], [getattr(original, name) for name in halves])
+        given = [name for name in (*PLAIN, *MADE) if name not in UNLIKE and hasattr(original, name)]
+        lost = [name for name in given if not same(getattr(layer, name), getattr(original, name))]
+        assert not lost, f"{type(layer).__name__} lost {lost}"
 
 
 each_model = pytest.mark.parametrize("name", MODELS)
