@@ -5,10 +5,15 @@ from functools import partial
 
 import numpy as np
 import pytest
-from asking import each_of, entering, having_further, hold_both_ways, one_cell, two_cells
+from asking import Asking, each_of, entering, having_further, hold_both_ways, one_cell, two_cells
+from by_hand import agree
 
+from conformance.data import draw
+from conformance.gradients import cotangents, expected_gradients
 from conformance.relations import BATCH, FEATURES, MASKED, OPTIONS, STEPS, having, instead, masked, right_padded
 from conformance.subject.adapter import reset_states
+from conformance.subject.build import Built, flat
+from conformance.subject.gradients import gradients
 from conformance.subject.modes import jit_argument
 from reference_impl import Bidirectional
 
@@ -131,3 +136,40 @@ def test_shape_with_the_steps_first(subject, make, returns):
     layer = having_further(subject, description, "float32", time_major=True)
     rows, *steps, width = description.output_shapes((BATCH, STEPS, FEATURES))["output"]
     assert tuple(layer.compute_output_shape((STEPS, BATCH, FEATURES))) == (*steps, rows, width)
+
+
+def read_steps_first(ask, layer, given):
+    x, *states = given
+    transposed = partial(ask.subject.tensorflow.transpose, perm=[1, 0, 2])
+    mask = None if ask.question.mask is None else ask.subject.tensors(ask.question.mask.T)
+    output, *ends = flat(layer(transposed(x), mask=mask, initial_state=states or None))
+    return [transposed(output) if len(output.shape) == 3 else output, *ends]
+
+
+def read_ragged(ask, layer, given):
+    x, *states = given
+    x = ask.subject.tensorflow.RaggedTensor.from_tensor(x, lengths=ask.question.mask.sum(axis=1))
+    return flat(layer(x, initial_state=states or None))
+
+
+#: By form, what it makes of a case, the arguments it takes, and how a layer reads rows that are given first and padded.
+FORMS = {
+    "time_major": (lambda case: case, {"time_major": True}, read_steps_first),
+    "ragged": (right_padded, {}, read_ragged),
+}
+
+
+@pytest.mark.parametrize("options", ["plain", "backwards", "relu", "masked_states"])
+@pytest.mark.parametrize("form", FORMS)
+def test_gradients(subject, request, form, options):
+    """They are those of the case, with respect to x, initial states and weights."""
+    if subject.without_tapes or subject.generation >= 3:
+        pytest.skip(subject.without_tapes or "this Keras takes neither the steps first nor ragged tensors")
+    change, further, read = FORMS[form]
+    case = replace(change(OPTIONS[options]), id=request.node.name)
+    ask = Asking(subject, case, draw(case))
+    layer = ask.build(ask.question, **further)
+    built = Built(partial(read, ask, layer), [layer], ())
+    given, outer = ([*map(subject.tensors, own)] for own in ((ask.question.x, *ask.question.states), cotangents(case)))
+    found = [subject.to_numpy(one) for one in gradients(subject.tensorflow, built, "call", given, outer)]
+    agree(found, list(expected_gradients(subject.promised(case), ask.data).values()))
