@@ -221,6 +221,26 @@ def test_states_of_other_dtypes(by_hand, uniform, name, dtype):
     agree(layer(second), layer.expected(first, second))
 
 
+@pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize("name", ["LSTM", "Bidirectional"])
+def test_call_without_side_effects_hands_on_its_states(by_hand, uniform, name):
+    """``stateless_call`` returns all that a call changes, and takes it back; the layer itself stays at rest."""
+    layer = by_hand(LAYERS[name], SHAPE)
+    if not hasattr(layer.layer, "stateless_call"):
+        pytest.skip("this Keras has no stateless_call")
+    first, second = uniform(*SHAPE), uniform(*SHAPE)
+    trainable, changing = (
+        [variable.value for variable in own]
+        for own in (layer.layer.trainable_variables, layer.layer.non_trainable_variables)
+    )
+    for x in (first, second):
+        outputs, changing = layer.layer.stateless_call(trainable, changing, x)
+    found = [layer.subject.to_numpy(one) for one in flat(outputs)]
+    assert not matches(found, layer.expected(second)), "the second call starts from zeros"
+    agree(found, layer.expected(first, second))
+    agree(layer(first), layer.expected(first))
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64", "mixed_float16"])
 def test_states_are_variables_of_the_layer(by_hand, uniform, dtype):
     """States have the dtype of variables: float32 in a layer that computes in float16."""
