@@ -131,6 +131,10 @@ OF_EACH_STEP = {
     "LayerNormalization": lambda layers: layers.LayerNormalization(),
     "BatchNormalization": lambda layers: layers.BatchNormalization(),
     "TimeDistributed": lambda layers: layers.TimeDistributed(layers.Dense(FEATURES)),
+    "LeakyReLU": lambda layers: layers.LeakyReLU(),
+    "PReLU": lambda layers: layers.PReLU(),
+    "ELU": lambda layers: layers.ELU(),
+    "Lambda": lambda layers: layers.Lambda(lambda x: 2.0 * x, mask=lambda x, mask: mask),
     "Activation-float64": lambda layers: layers.Activation("linear", dtype="float64"),
 }
 
@@ -232,7 +236,49 @@ def test_no_attention_is_paid_to_padding(subject, by_hand, uniform, name):
     expected = shares / shares.sum(axis=-1, keepdims=True) @ read
     unmasked = np.exp(scores) / np.exp(scores).sum(axis=-1, keepdims=True) @ read
     assert not np.allclose(found, unmasked), "masked steps are looked up too"
-    assert np.allclose(found, expected)
+    assert np.allclose(found, expected), "other steps are looked up than those that count"
+
+
+@pytest.fixture
+def heads(subject):
+    """A MultiHeadAttention that heeds the masks of what it is given."""
+    kind = getattr(subject.keras.layers, "MultiHeadAttention", None)
+    if not kind or "use_causal_mask" not in inspect.signature(kind.call).parameters:
+        pytest.skip("this Keras has no MultiHeadAttention, or one that heeds only an attention_mask")
+    return kind(2, 3)
+
+
+@pytest.mark.usefixtures("eager")
+def test_no_head_pays_attention_to_padding(subject, uniform, heads):
+    """What is looked up in a masked sequence is what is looked up in the steps that count."""
+    layers = subject.keras.layers
+    x, words = subject.keras.Input(SHAPE[1:]), subject.keras.Input((2, FEATURES))
+    read = subject.lstm(UNITS, return_sequences=True)(layers.Masking(0.5)(x))
+    model = subject.keras.Model([x, words], [read, heads(words, read)])
+    asked = uniform(BATCH, 2, FEATURES)
+    read, found = (subject.to_numpy(array) for array in model(subject.tensors([padded(uniform), asked])))
+    of_all = call(subject, heads, asked, value=read)
+    of_those = [
+        call(subject, heads, asked[row : row + 1], value=read[row : row + 1, mask]) for row, mask in enumerate(MASK)
+    ]
+    assert not np.allclose(found, of_all), "masked steps are looked up too"
+    assert np.allclose(found, np.concatenate(of_those, axis=1)[0])
+
+
+@pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize("name", ["Attention", "AdditiveAttention", "MultiHeadAttention"])
+def test_mask_above_attention_is_that_of_what_asks(subject, by_hand, uniform, request, name):
+    """What is looked up for a masked step is masked; the mask of the steps that are looked up ends there."""
+    layers, upper = subject.keras.layers, by_hand(LSTM(UNITS), SHAPE)
+    attention = request.getfixturevalue("heads") if name == "MultiHeadAttention" else getattr(layers, name)()
+    both = [subject.keras.Input(SHAPE[1:]) for _ in range(2)]
+    masked = [layers.Masking(0.5)(one) for one in both]
+    found = attention(*masked) if name == "MultiHeadAttention" else attention(masked)
+    model = subject.keras.Model(both, [found, upper.layer(found)])
+    given = [padded(uniform), padded(uniform)[::-1]]
+    read, outputs = (subject.to_numpy(array) for array in model(subject.tensors(given)))
+    assert not matches([outputs], upper.expected(read, masks=[MASK[::-1]])), "it is that of what is looked up"
+    agree([outputs], upper.expected(read, masks=[MASK]))
 
 
 @pytest.mark.parametrize("words", [3, UNITS], ids=["3_words", "as_many_words_as_units"])
