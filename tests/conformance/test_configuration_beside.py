@@ -39,6 +39,8 @@ OBJECTS = {
         "Adam": {"learning_rate": 0.25, "beta_1": 0.5, "beta_2": 0.75, "epsilon": 0.125, "amsgrad": True},
         "AdamW": {"learning_rate": 0.25, "weight_decay": 0.5, "global_clipnorm": 2.0},
         "Adagrad": {"learning_rate": 0.25, "initial_accumulator_value": 0.5, "epsilon": 0.125},
+        "Adadelta": {"use_ema": True, "ema_momentum": 0.5, "ema_overwrite_frequency": 7},
+        "Adamax": {"gradient_accumulation_steps": 3, "loss_scale_factor": 64.0},
     },
     "losses": {
         "MeanSquaredError": {"reduction": "sum"},
@@ -56,6 +58,7 @@ OBJECTS = {
         "SparseTopKCategoricalAccuracy": {"k": 3},
     },
     "optimizers.schedules": {
+        "CosineDecay": {"initial_learning_rate": 0.25, "decay_steps": 7, "alpha": 0.5},
         "ExponentialDecay": {"initial_learning_rate": 0.25, "decay_steps": 7, "decay_rate": 0.5, "staircase": True},
         "PiecewiseConstantDecay": {"boundaries": [3, 5], "values": [0.25, 0.5, 0.75]},
         "PolynomialDecay": {"initial_learning_rate": 0.25, "decay_steps": 7, "power": 2.0, "cycle": True},
@@ -116,6 +119,17 @@ def test_object_made_again_has_its_arguments(subject, module, name):
     for config in (made.get_config(), again.get_config()):
         wrong = {key: config.get(key) for key, value in given.items() if not told(config.get(key), value)}
         assert not wrong, f"{name} of {given} is configured as {wrong}"
+
+
+def test_scaling_of_losses_made_again_has_its_arguments(subject):
+    scaling = getattr(getattr(subject.keras, "mixed_precision", None), "LossScaleOptimizer", None)
+    if scaling is None:
+        pytest.skip("this Keras has no LossScaleOptimizer, or as an experiment")
+    given = {"initial_scale": 64.0, "dynamic_growth_steps": 7}
+    made = scaling(subject.keras.optimizers.SGD(0.25), **given)
+    for one in (made, type(made).from_config(made.get_config())):
+        found = {key: one.get_config().get(key) for key in given}
+        assert found == given, f"it is configured as {found}"
 
 
 def told(found, value):

@@ -50,14 +50,18 @@ def test_rows_are_shuffled_together(learner, data):
     assert not same_weights(shuffled, in_order), "rows were not shuffled"
 
 
-def test_last_rows_validate(learner, data):
-    """``validation_split`` takes the last rows: they teach nothing, and are evaluated after the epoch."""
+@pytest.mark.parametrize(("share", "others"), [(0.25, 6), (0.2, 6)], ids=["whole", "rounded"])
+def test_last_rows_validate(learner, data, share, others):
+    """``validation_split`` takes the last rows: they teach nothing, and are evaluated after the epoch.
+
+    Of 8 rows 0.8 are 6.4: those that teach are the 6 that are whole.
+    """
     split, first_rows, (x, y, weight) = learner(), learner(), data
     given = {"batch_size": BATCH, "shuffle": False, "verbose": 0}
-    history = split.fit(x, y, sample_weight=weight, validation_split=0.25, **given).history
-    first_rows.fit(x[:6], y[:6], sample_weight=weight[:6], **given)
+    history = split.fit(x, y, sample_weight=weight, validation_split=share, **given).history
+    first_rows.fit(x[:others], y[:others], sample_weight=weight[:others], **given)
     assert same_weights(split, first_rows), "training is not that of the first rows"
-    assert np.isclose(history["val_loss"][0], (weight * errors(split, x, y))[6:].mean())
+    assert np.isclose(history["val_loss"][0], (weight * errors(split, x, y))[others:].mean())
 
 
 def test_validation_data(learner, data):
@@ -71,9 +75,40 @@ def test_validation_data(learner, data):
     assert np.isclose(found, expected), f"the loss of what validates is {found:.4g}, not {expected:.4g}"
 
 
+def test_some_steps_validate(learner, data):
+    """``validation_steps`` of ``validation_batch_size`` rows, from the first one on, whatever teaches."""
+    model, (x, y, weight) = learner(), data
+    history = model.fit(
+        x, y, batch_size=BATCH, validation_data=data, validation_steps=1, validation_batch_size=3, verbose=0
+    ).history
+    found, expected = history["val_loss"][0], (weight * errors(model, x, y))[:3].mean()
+    assert np.isclose(found, expected), f"the loss of what validates is {found:.4g}, not {expected:.4g}"
+
+
+def test_some_steps_are_evaluated_and_predicted(learner, data):
+    """Of 8 rows ``steps=2`` of 3 rows are the first 6."""
+    model, (x, y, weight) = learner(), data
+    found = model.evaluate(x, y, sample_weight=weight, batch_size=3, steps=2, verbose=0)
+    assert np.isclose(found, (weight * errors(model, x, y))[:6].mean())
+    assert np.allclose(model.predict(x, batch_size=3, steps=2, verbose=0), model.predict_on_batch(x)[:6])
+
+
 def batches_of(x, y, weight):
     for start in range(0, SAMPLES, BATCH):
         yield tuple(array[start : start + BATCH] for array in (x, y, weight))
+
+
+def sequence_of(keras, size, *arrays):
+    """A Sequence, which is asked for the batches of arrays by their numbers."""
+
+    class Batches(keras.utils.Sequence):
+        def __len__(self):
+            return len(arrays[0]) // size
+
+        def __getitem__(self, number):
+            return tuple(array[number * size : (number + 1) * size] for array in arrays)
+
+    return Batches()
 
 
 #: Other forms of the same batches, from TensorFlow and the arrays.
@@ -105,6 +140,36 @@ def test_epochs_of_some_steps_go_on_through_the_data(subject, learner, data):
     by_halves.fit(dataset, steps_per_epoch=2, epochs=2, verbose=0)
     whole.fit(dataset, verbose=0)
     assert same_weights(by_halves, whole)
+
+
+def test_sequence_in_order(subject, learner, data):
+    """Its batches teach what arrays do."""
+    from_sequence, from_arrays, (x, y, weight) = learner(), learner(), data
+    from_sequence.fit(sequence_of(subject.keras, BATCH, *data), shuffle=False, verbose=0)
+    from_arrays.fit(x, y, sample_weight=weight, batch_size=BATCH, shuffle=False, verbose=0)
+    assert same_weights(from_sequence, from_arrays)
+
+
+def test_sequence_is_shuffled(subject, uniform):
+    """If ``fit`` shuffles, as it does where it is not told otherwise; what learns from it is nothing to that."""
+    x, keras = uniform(SAMPLES, 1), subject.keras
+
+    def learnt(**given):
+        model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, kernel_initializer="ones")])
+        model.compile(loss="mse", optimizer=keras.optimizers.SGD(0.5), run_eagerly=True)
+        # In order by chance: once in 8!², 1.6e9, runs.
+        model.fit(sequence_of(keras, 1, x, x**2), epochs=2, verbose=0, **given)
+        return model
+
+    assert not same_weights(learnt(), learnt(shuffle=False)), "batches were not shuffled"
+
+
+def test_each_epoch_has_as_many_steps_as_are_asked_for(subject, learner, data):
+    """Where the epochs have more steps together than there are batches, too."""
+    model, (x, y, _), steps = learner(), data, []
+    seen = subject.keras.callbacks.LambdaCallback(on_train_batch_end=lambda step, logs=None: steps.append(step))
+    model.fit(x, y, batch_size=BATCH, steps_per_epoch=2, epochs=4, verbose=0, callbacks=[seen])
+    assert steps == [0, 1] * 4, f"the steps are {steps}"
 
 
 def test_several_steps_in_one_call(subject, learner, data):
@@ -146,6 +211,33 @@ def test_weights_of_classes_are_those_of_their_samples(subject, uniform, loss):
     of_classes = trained(class_weight={0: 1.0, 1: 3.0, 2: 5.0})
     assert all(map(np.array_equal, of_classes, trained(sample_weight=np.array(by_sample, "float32"))))
     assert not any(map(np.array_equal, of_classes, trained())), "the weights made no difference"
+
+
+#: Ways to give one batch of inputs and targets, from the subject and the arrays.
+ONE_BATCH = {
+    "arrays": lambda subject, *arrays: dict(zip("xy", arrays)),
+    "dataset": lambda subject, *arrays: {"x": subject.tensorflow.data.Dataset.from_tensors(arrays)},
+    "sequence": lambda subject, *arrays: {"x": sequence_of(subject.keras, len(arrays[0]), *arrays)},
+}
+
+
+@pytest.mark.parametrize("form", ONE_BATCH)
+@pytest.mark.parametrize("targets", ["numbers", "rows"])
+def test_class_without_a_weight_counts_once(subject, uniform, targets, form):
+    """The loss has each sample as often as the weight of its class says, in whichever form the data are."""
+    if subject.tensorflow is None and form == "dataset":
+        pytest.skip("there is no tf.data without TensorFlow")
+    numbers, weights = np.array([1, 0, 2, 1]), {1: 3.0, 2: 5.0}
+    y = numbers[:, np.newaxis].astype("float32") if targets == "numbers" else np.eye(3, dtype="float32")[numbers]
+    inputs, x = subject.keras.Input((STEPS, FEATURES)), uniform(4, STEPS, FEATURES)
+    model = subject.keras.Model(inputs, subject.lstm(y.shape[1])(inputs))
+    model.compile(loss="mse", optimizer=subject.keras.optimizers.SGD(0.0), run_eagerly=True)
+    # Keras 2 asks for the weights of all classes from 0 on.
+    given = {0: 1.0, **weights} if subject.generation == 2 else weights
+    (loss,) = model.fit(**ONE_BATCH[form](subject, x, y), class_weight=given, verbose=0).history["loss"]
+    by_sample = [weights.get(number, 1.0) for number in numbers]
+    expected = (by_sample * errors(model, x, y)).mean()
+    assert np.isclose(loss, expected), f"the loss is {loss:.4g}, not {expected:.4g}"
 
 
 def test_batch_is_tested_with_its_weights(learner, data):

@@ -601,16 +601,24 @@ def test_training_given_as_a_tensor_is_heeded(subject, how):
         assert np.array_equal(first, second) != training, f"training={training} was not heeded"
 
 
+#: Layers that drop; 1 in a ``noise_shape`` is an axis along which all is kept or dropped together.
+DROPPING = {
+    "Dropout": lambda layers, rate: layers.Dropout(rate),
+    "Dropout-noise_shape": lambda layers, rate: layers.Dropout(rate, noise_shape=(None, 1, 32)),
+    "SpatialDropout1D": lambda layers, rate: layers.SpatialDropout1D(rate),
+}
+
+
 @pytest.mark.parametrize("rate", [0.5, 0.75])
-@pytest.mark.parametrize("name", ["Dropout", "SpatialDropout1D"])
+@pytest.mark.parametrize("name", DROPPING)
 def test_layer_that_drops(subject, uniform, name, rate):
-    """Dropout zeroes entries and SpatialDropout1D features at all steps; what is kept is multiplied by 1/(1 - rate)."""
-    layer, x = getattr(subject.keras.layers, name)(rate), 2.0 + uniform(8, 6, 32)
+    """Dropout zeroes entries, the others features at all steps; what is kept is multiplied by 1/(1 - rate)."""
+    layer, x = DROPPING[name](subject.keras.layers, rate), 2.0 + uniform(8, 6, 32)
     (outputs,) = call(subject, layer, x, training=True)
     kept = outputs != 0.0
     scaled = np.where(kept, x / np.float32(1.0 - rate), np.float32(0.0))
     assert np.array_equal(outputs, scaled), "what is kept is not multiplied by 1/(1 - rate)"
-    if name == "SpatialDropout1D":
+    if name != "Dropout":
         assert (kept == kept[:, :1]).all(), "a feature is dropped at some steps"
         kept = kept[:, 0]
     assert probability(int(kept.sum()), kept.size, 1.0 - rate) >= FALSE_ALARM, f"of the entries {kept.mean()} are kept"

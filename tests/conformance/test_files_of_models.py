@@ -1,5 +1,7 @@
 """Files and copies of models: nested ones, shared layers, weights by name, what is served; and their layers."""
 
+import inspect
+
 import numpy as np
 import pytest
 from by_hand import call
@@ -185,6 +187,30 @@ def test_layers_called_in_turns(subject, uniform, draw_weights, kept, way):
     same_outputs(subject, model, again, uniform(BATCH, STEPS, UNITS))
 
 
+#: Parts of a sequence, as Python writes them.
+PARTS = {
+    "backwards": lambda x: x[:, ::-1],
+    "every_other": lambda x: x[:, ::2],
+    "without_ends": lambda x: x[:, 1:-1],
+    "last_step": lambda x: x[:, -1],
+    "one_feature": lambda x: x[:, :, :1],
+}
+
+
+@each_whole_way
+def test_parts_of_a_sequence(subject, uniform, draw_weights, kept, way):
+    """What is sliced out of the outputs of an LSTM is what NumPy slices, also in a model that was kept."""
+    inputs = subject.keras.Input((STEPS, FEATURES))
+    outputs = subject.lstm(UNITS, return_sequences=True)(inputs)
+    model = draw_weights(subject.keras.Model(inputs, [outputs, *(part(outputs) for part in PARTS.values())]))
+    again, x = kept(model, way), uniform(BATCH, STEPS, FEATURES)
+    for asked in (model, again):
+        whole, *found = call(subject, asked, x)
+        other = [name for name, array in zip(PARTS, found) if not np.array_equal(array, PARTS[name](whole))]
+        assert not other, f"{other} are other parts"
+    same_outputs(subject, model, again, x)
+
+
 @each_whole_way
 def test_inputs_keep_their_dtypes(subject, kept, way):
     """Of tokens that are integers and of flags."""
@@ -196,20 +222,72 @@ def test_inputs_keep_their_dtypes(subject, kept, way):
     assert found == list(given), f"the inputs are {found}"
 
 
-def test_layer_of_two_models_within_is_counted_once(subject):
-    """One LSTM is in both of the models that a model is made of."""
-    keras, lstm = subject.keras, subject.lstm(UNITS)
+def model_of_two_within(keras, lstm):
+    """One LSTM is in both of the models that a model is made of, below heads of 1 and of 2 units."""
 
     def within(head):
         inputs = keras.Input((STEPS, FEATURES))
         return keras.Model(inputs, keras.layers.Dense(head)(lstm(inputs)))
 
     both = [keras.Input((STEPS, FEATURES)) for _ in range(2)]
-    model = keras.Model(both, [within(head)(one) for head, one in zip((1, 2), both)])
+    return keras.Model(both, [within(head)(one) for head, one in zip((1, 2), both)])
+
+
+def test_layer_of_two_models_within_is_counted_once(subject):
+    model = model_of_two_within(subject.keras, subject.lstm(UNITS))
     sizes = {"LSTM": 4 * UNITS * (FEATURES + UNITS + 1), "heads": (UNITS + 1) * (1 + 2)}
     assert model.count_params() == sum(sizes.values())
     for listed in (model.weights, model.trainable_weights, model.get_weights()):
         assert len(listed) == 3 + 2 + 2
+
+
+def test_penalty_of_a_layer_of_two_models_within(subject, uniform, draw_weights):
+    """What it returns is penalized once for each of its two calls, though both models have the layer."""
+    keras, lstm = subject.keras, subject.lstm(UNITS, activity_regularizer=subject.keras.regularizers.l2(1.0))
+    model = draw_weights(model_of_two_within(keras, lstm))
+    both, alone = [uniform(BATCH, STEPS, FEATURES) for _ in range(2)], []
+    for x in both:
+        call(subject, lstm, x)
+        alone += [float(loss) for loss in lstm.losses]
+    call(subject, model, both)
+    losses = [float(loss) for loss in model.losses]
+    assert len(alone) == 2
+    assert np.isclose(sum(losses), sum(alone)), f"the penalties are {losses}, not {alone}"
+
+
+def frozen(layer):
+    """A copy of a layer, frozen if it is the second one."""
+    return type(layer).from_config({**layer.get_config(), "trainable": layer.name != "second"})
+
+
+def hold_frozen(model, original):
+    """Layers of other weights than those of the original, of which the second one is frozen, and no other."""
+    for name in ("first", "second", "head"):
+        layer = model.get_layer(name)
+        assert layer is not original.get_layer(name), f"{name} is not copied"
+        assert len(layer.trainable_weights) == (0 if name == "second" else len(layer.weights)), f"{name} is another"
+
+
+@pytest.mark.parametrize("kind", ["functional", "sequential"])
+def test_clone_is_made_of_what_a_function_makes(subject, uniform, kind):
+    """``clone_model(clone_function=)`` gives each layer to the function, and takes the layer that it returns."""
+    keras = subject.keras
+    model = chain(subject, ["first", "second"])
+    if kind == "sequential":
+        model = keras.Sequential(model.layers[1:])
+    clone = keras.models.clone_model(model, clone_function=frozen)
+    call(subject, clone, uniform(BATCH, STEPS, UNITS))
+    hold_frozen(clone, model)
+
+
+def test_clone_of_a_model_within(subject):
+    """With ``recursive=True`` the function makes the layers of models within, too."""
+    clone_model = subject.keras.models.clone_model
+    if "recursive" not in inspect.signature(clone_model).parameters:
+        pytest.skip("this Keras has no clone_model(recursive=)")
+    inputs, within = subject.keras.Input((STEPS, UNITS)), chain(subject, ["first", "second"])
+    model = subject.keras.Model(inputs, within(inputs))
+    hold_frozen(clone_model(model, clone_function=frozen, recursive=True).layers[-1], within)
 
 
 @pytest.mark.parametrize("called", [False, True], ids=["new", "called_before"])
@@ -236,9 +314,9 @@ READ = {
 }
 
 
-def saved_and_loaded(keras, model, path, own):
+def saved_and_loaded(keras, model, path, own, **given):
     model.save(str(path))
-    return keras.models.load_model(str(path), custom_objects=own)
+    return keras.models.load_model(str(path), custom_objects=own, **given)
 
 
 def distributed_cells(layers, own):
@@ -263,3 +341,38 @@ def test_model_of_a_cell_of_ones_own_is_read_with_custom_objects(subject, unifor
     again = READ[way](keras, model, tmp_path, {"Own": own})
     again.set_weights(model.get_weights())
     same_outputs(subject, model, again, uniform(BATCH, 2, STEPS, FEATURES))
+
+
+def times(x, factor=1.0):
+    return factor * x
+
+
+@pytest.mark.parametrize("suffix", ["h5", "keras"])
+def test_arguments_of_a_function_are_kept(subject, uniform, draw_weights, tmp_path, suffix):
+    """``Lambda(function, arguments=...)`` gives them to the function, also in a model that is read again."""
+    keras = subject.keras
+    inputs = keras.Input((STEPS, FEATURES))
+    larger = keras.layers.Lambda(times, arguments={"factor": 3.0})(inputs)
+    model = draw_weights(keras.Model(inputs, [larger, subject.lstm(UNITS)(larger)]))
+    # A function is code, which Keras reads if it is told that it is safe.
+    told = {"safe_mode": False} if "safe_mode" in inspect.signature(keras.models.load_model).parameters else {}
+    again = saved_and_loaded(keras, model, tmp_path / f"model.{suffix}", {"times": times}, **told)
+    x = uniform(BATCH, STEPS, FEATURES)
+    for asked in (model, again):
+        assert np.allclose(call(subject, asked, x)[0], 3.0 * x), "the function did not have its arguments"
+    same_outputs(subject, model, again, x)
+
+
+def test_words_keep_their_numbers(subject, kept):
+    """A file has the vocabulary of a TextVectorization, which is no weight."""
+    layers = subject.keras.layers
+    if subject.tensorflow is None or not hasattr(layers, "TextVectorization"):
+        pytest.skip("this Keras has no TextVectorization, or as an experiment, or no TensorFlow to give it words")
+    words = layers.TextVectorization(output_sequence_length=STEPS)
+    words.adapt(np.array(["the cat sat on the mat", "the dog sat"]))
+    inputs = subject.keras.Input((1,), dtype="string")
+    model = subject.keras.Model(inputs, subject.lstm(UNITS)(layers.Embedding(9, FEATURES)(words(inputs))))
+    again = kept(model, "keras")
+    given = subject.tensorflow.constant([["the mat sat"], ["dog on cat"]])
+    assert not np.array_equal(*subject.to_numpy(model(given))), "the words tell nothing"
+    same_outputs(subject, model, again, given)

@@ -87,3 +87,33 @@ def test_loss_is_read_from_a_file(subject, learner, data, tmp_path, name, form):
     expected = learner.evaluate(*data, verbose=0)
     found = read_again(subject, learner, form, tmp_path).evaluate(*data, verbose=0)
     assert found == expected, f"the losses are {found}, not {expected}"
+
+
+@pytest.mark.parametrize("form", ["keras", "h5"])
+def test_weighted_metrics_are_read_from_a_file(subject, learner, data, uniform, tmp_path, form):
+    """Beside metrics that are not weighted, in their order."""
+    metrics, losses = subject.keras.metrics, subject.keras.losses
+    given = {"metrics": [[metrics.MeanSquaredError()], []], "weighted_metrics": [[metrics.MeanAbsoluteError()], []]}
+    learner.compile(optimizer="sgd", loss=[losses.MeanSquaredError()] * 2, run_eagerly=True, **given)
+    weights = [1.5 + uniform(SAMPLES)] * 2
+    expected = learner.evaluate(*data, sample_weight=weights, verbose=0)
+    found = read_again(subject, learner, form, tmp_path).evaluate(*data, sample_weight=weights, verbose=0)
+    assert found == expected, f"losses and metrics are {found}, not {expected}"
+
+
+@pytest.mark.parametrize("form", ["keras", "h5"])
+def test_model_is_read_without_its_training(subject, learner, data, tmp_path, form):
+    """With ``compile=False``, which needs no loss that nobody knows there."""
+    if FORMATS[form].unwritten(subject.keras):
+        pytest.skip(f"this Keras has {FORMATS[form].unwritten(subject.keras)}")
+
+    def mine(targets, outputs):
+        return (outputs - targets) ** 2
+
+    learner.compile(optimizer="sgd", loss=mine, run_eagerly=True)
+    learner.train_on_batch(*data)
+    path = str(tmp_path / f"model{FORMATS[form].suffix}")
+    learner.save(path)
+    again = subject.keras.models.load_model(path, compile=False)
+    assert getattr(again, "optimizer", None) is None, "it has an optimizer"
+    assert all(map(np.array_equal, again.get_weights(), learner.get_weights()))

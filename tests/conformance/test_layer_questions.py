@@ -267,6 +267,22 @@ def test_layer_is_called_with_an_array_and_states(subject, by_hand, uniform):
     agree([subject.to_numpy(lstm.layer(x, subject.tensors(states)))], lstm.expected(x, initial_state=states))
 
 
+@pytest.mark.usefixtures("eager")
+def test_call_without_side_effects_hands_on_what_it_draws(subject, uniform):
+    """Given what ``stateless_call`` returned, the next one drops something else; given the same again, the same."""
+    layer, x = subject.lstm(UNITS, dropout=0.5), subject.tensors(uniform(BATCH, STEPS, 64))
+    if not hasattr(layer, "stateless_call"):
+        pytest.skip("this Keras has no stateless_call")
+    layer.build((BATCH, STEPS, 64))
+    trainable, changing = ([v.value for v in own] for own in (layer.trainable_variables, layer.non_trainable_variables))
+    first, changed = layer.stateless_call(trainable, changing, x, training=True)
+    again, _ = layer.stateless_call(trainable, changing, x, training=True)
+    after, _ = layer.stateless_call(trainable, changed, x, training=True)
+    first, again, after = (subject.to_numpy(output) for output in (first, again, after))
+    assert np.array_equal(first, again), "the layer has changed"
+    assert not np.array_equal(first, after), "the second call drops what the first one did"
+
+
 def test_activations_given_as_functions(subject, by_hand, uniform):
     """They are those of these names."""
     names, x = {"activation": "softsign", "recurrent_activation": "tanh"}, uniform(*SHAPE)
@@ -276,6 +292,16 @@ def test_activations_given_as_functions(subject, by_hand, uniform):
     layer.build(SHAPE)
     layer.set_weights(named.weights)
     agree(call(subject, layer, x), named.expected(x))
+
+
+def test_model_within_returns_as_many_steps_as_it_is_given(subject):
+    """Its own input leaves them open; an LSTM that is unrolled above it must know them."""
+    keras = subject.keras
+    x, opened = keras.Input(SHAPE[1:]), keras.Input((None, FEATURES))
+    within = keras.Model(opened, subject.lstm(UNITS, return_sequences=True)(opened))
+    sequence = within(x)
+    assert shape_of(subject, sequence) == (None, STEPS, UNITS)
+    assert shape_of(subject, subject.lstm(UNITS, unroll=True)(sequence)) == (None, UNITS)
 
 
 @pytest.mark.parametrize("steps", [None, STEPS], ids=["open", "known"])
@@ -293,6 +319,33 @@ def test_vector_is_repeated_at_each_step(subject, uniform):
     x = uniform(BATCH, FEATURES)
     (outputs,) = call(subject, subject.keras.layers.RepeatVector(STEPS), x)
     assert np.array_equal(outputs, np.repeat(x[:, np.newaxis], STEPS, axis=1))
+
+
+@pytest.mark.parametrize("trainable", [True, False], ids=["trained", "frozen"])
+def test_moving_averages_of_a_batch(subject, uniform, trainable):
+    """BatchNormalization moves them a quarter of the way to those of the batch, and if it is frozen uses them alone."""
+    layer = subject.keras.layers.BatchNormalization(momentum=0.75, epsilon=0.25, trainable=trainable)
+    x = 2.0 + uniform(*SHAPE)
+    (outputs,) = call(subject, layer, x, training=True)
+    *_, means, variances = layer.get_weights()
+    of_batch = x.mean(axis=(0, 1)), x.var(axis=(0, 1))
+    used = of_batch if trainable else (0.0, 1.0)
+    assert np.allclose(outputs * np.sqrt(used[1] + 0.25) + used[0], x), "it normalizes otherwise"
+    share = 0.25 if trainable else 0.0
+    assert np.allclose(means, share * of_batch[0]), f"the means are {means}"
+    assert np.allclose(variances, (1.0 - share) + share * of_batch[1]), f"the variances are {variances}"
+
+
+def test_normalization_of_batches_that_differ(subject, uniform):
+    """What ``adapt`` is given in batches has the mean and the variance of all rows together."""
+    layers, x = subject.keras.layers, 2.0 + np.sort(uniform(8, STEPS, FEATURES), axis=0)
+    if subject.tensorflow is None or not hasattr(layers, "Normalization"):
+        pytest.skip("this Keras has no Normalization, or as an experiment, or no tf.data to adapt it to")
+    layer = layers.Normalization()
+    layer.adapt(subject.tensorflow.data.Dataset.from_tensor_slices(x).batch(2))
+    for name, expected in (("mean", x.mean(axis=(0, 1))), ("variance", x.var(axis=(0, 1)))):
+        found = np.ravel(subject.to_numpy(getattr(layer, name)))
+        assert np.allclose(found, expected), f"the {name} is {found}, not {expected}"
 
 
 def test_no_steps(by_hand, uniform):

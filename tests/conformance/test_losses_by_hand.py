@@ -57,6 +57,8 @@ def test_loss_is_the_mean_of_its_formula(subject, uniform, name):
 METRICS = {
     "BinaryAccuracy": lambda y, p: ((p > 0.5) == y).mean(),
     "MeanAbsoluteError": lambda y, p: np.abs(p - y).mean(),
+    "Precision": lambda y, p: y[p > 0.5].mean(),
+    "Recall": lambda y, p: (p[y == 1.0] > 0.5).mean(),
     "RootMeanSquaredError": lambda y, p: np.sqrt(((p - y) ** 2).mean()),
 }
 
@@ -109,3 +111,14 @@ def test_losses_of_samples_are_reduced_as_asked(subject, weights):
     for reduction, wanted in expected.items():
         found = cost(subject, subject.keras.losses.MeanSquaredError(reduction=reduction), Y, P, *given)
         assert np.allclose(found, wanted), f"{reduction} is {found}, not {wanted}"
+
+
+def test_mean_of_losses_by_the_sum_of_weights(subject):
+    """As ``reduction="mean_with_sample_weight"``: a sample of weight 3 counts as three of them do."""
+    try:
+        loss = subject.keras.losses.MeanSquaredError(reduction="mean_with_sample_weight")
+    except ValueError:
+        pytest.skip("this Keras has no such reduction")
+    weights = np.array([3.0, 0.5], "float32")
+    expected = np.average(((P - Y) ** 2).mean(axis=-1), weights=weights)
+    assert np.isclose(cost(subject, loss, Y, P, weights), expected)

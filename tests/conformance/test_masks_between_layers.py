@@ -253,7 +253,7 @@ def test_no_head_pays_attention_to_padding(subject, uniform, heads):
     """What is looked up in a masked sequence is what is looked up in the steps that count."""
     layers = subject.keras.layers
     x, words = subject.keras.Input(SHAPE[1:]), subject.keras.Input((2, FEATURES))
-    read = subject.lstm(UNITS, return_sequences=True)(layers.Masking(0.5)(x))
+    read = subject.lstm(FEATURES, return_sequences=True)(layers.Masking(0.5)(x))
     model = subject.keras.Model([x, words], [read, heads(words, read)])
     asked = uniform(BATCH, 2, FEATURES)
     read, found = (subject.to_numpy(array) for array in model(subject.tensors([padded(uniform), asked])))
@@ -269,16 +269,18 @@ def test_no_head_pays_attention_to_padding(subject, uniform, heads):
 @pytest.mark.parametrize("name", ["Attention", "AdditiveAttention", "MultiHeadAttention"])
 def test_mask_above_attention_is_that_of_what_asks(subject, by_hand, uniform, request, name):
     """What is looked up for a masked step is masked; the mask of the steps that are looked up ends there."""
-    layers, upper = subject.keras.layers, by_hand(LSTM(UNITS), SHAPE)
+    # One row: whose steps are looked up in a batch of several is asked above.
+    layers, upper = subject.keras.layers, by_hand(LSTM(UNITS), (1, STEPS, FEATURES))
     attention = request.getfixturevalue("heads") if name == "MultiHeadAttention" else getattr(layers, name)()
     both = [subject.keras.Input(SHAPE[1:]) for _ in range(2)]
     masked = [layers.Masking(0.5)(one) for one in both]
     found = attention(*masked) if name == "MultiHeadAttention" else attention(masked)
     model = subject.keras.Model(both, [found, upper.layer(found)])
-    given = [padded(uniform), padded(uniform)[::-1]]
+    given = [padded(uniform)[:1], padded(uniform)[1:]]
     read, outputs = (subject.to_numpy(array) for array in model(subject.tensors(given)))
-    assert not matches([outputs], upper.expected(read, masks=[MASK[::-1]])), "it is that of what is looked up"
-    agree([outputs], upper.expected(read, masks=[MASK]))
+    assert not matches([outputs], upper.expected(read)), "the LSTM above has no mask"
+    assert not matches([outputs], upper.expected(read, masks=[MASK[1:]])), "it has the mask of what is looked up"
+    agree([outputs], upper.expected(read, masks=[MASK[:1]]))
 
 
 @pytest.mark.parametrize("words", [3, UNITS], ids=["3_words", "as_many_words_as_units"])

@@ -63,6 +63,25 @@ def test_rnn_returns_its_own_dtype(subject, uniform, sequences):
 
 
 @mixed
+def test_head_of_float32_in_a_model_of_half_precision(subject, uniform):
+    """It reads what half precision makes, and computes in float32, from weights that half precision does not hold."""
+    keras = subject.keras
+    weights = [array / np.float32(3.0) for array in (uniform(UNITS, 2), uniform(2))]
+    with global_policy(subject, "mixed_float16"):
+        x, lstm, head = keras.Input(SHAPE[1:]), subject.lstm(UNITS), keras.layers.Dense(2, dtype="float32")
+        read = lstm(x)
+        model = keras.Model(x, [read, head(read)])
+        head.set_weights(weights)
+        read, found = call(subject, model, uniform(*SHAPE))
+    assert [read.dtype.name, found.dtype.name] == ["float16", "float32"]
+    kernel, bias = weights
+    expected = read.astype("float32") @ kernel + bias
+    rounded = read.astype("float32") @ kernel.astype("float16") + bias.astype("float16")
+    assert not np.allclose(rounded, expected), "the weights tell nothing"
+    assert np.allclose(found, expected), "it computes with weights that are rounded to half precision"
+
+
+@mixed
 def test_tokens_are_not_rounded(subject):
     """Float16 does not hold 2049: tokens given as numbers of float32 are looked up as they are."""
     embedding = subject.keras.layers.Embedding(3000, 2, dtype=subject.policy("mixed_float16"))

@@ -137,6 +137,32 @@ def test_rate_falls_from_step_to_step(subject, learner, data, name):
     assert np.allclose(found, expected), f"the rates were {found}, not {expected}"
 
 
+#: Schedules by hand: the class, its arguments, and the rates of steps 0, 1, ... 5.
+SCHEDULES = {
+    "exponential": ("ExponentialDecay", (0.5, 2, 0.25), {}, [0.5, 0.25, 0.125, 0.0625, 0.03125, 0.015625]),
+    "in_stairs": ("ExponentialDecay", (0.5, 2, 0.25), {"staircase": True}, [0.5, 0.5, 0.125, 0.125, 0.03125, 0.03125]),
+    "inverse": ("InverseTimeDecay", (0.5, 2, 2.0), {}, [0.5, 0.5 / 2, 0.5 / 3, 0.5 / 4, 0.5 / 5, 0.5 / 6]),
+    "polynomial": ("PolynomialDecay", (0.5, 4, 0.0), {"power": 2.0}, [0.5, 0.28125, 0.125, 0.03125, 0.0, 0.0]),
+    "in_cycles": ("PolynomialDecay", (0.5, 2, 0.0), {"cycle": True}, [0.5, 0.25, 0.0, 0.125, 0.0, 0.5 / 6]),
+    "cosine": (
+        "CosineDecay",
+        (0.5, 4),
+        {"alpha": 0.5},
+        [0.25 + 0.25 * (0.5 + 0.5 * np.cos(np.pi * min(step, 4) / 4)) for step in range(6)],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_rates_of_a_schedule(subject, name):
+    maker, arguments, given, expected = SCHEDULES[name]
+    schedule = getattr(getattr(subject.keras.optimizers, "schedules", None), maker, None)
+    if schedule is None:
+        pytest.skip(f"this Keras has no {maker}")
+    found = [float(subject.to_numpy(schedule(*arguments, **given)(step))) for step in range(6)]
+    assert np.allclose(found, expected), f"the rates are {found}, not {expected}"
+
+
 def test_scheduler_of_rates_is_asked_before_each_epoch(subject, learner, data, sgd):
     """Of its number, from 0 on, and the rate until then; what it says is the rate of the epoch."""
     model, (x, y), asked = learner(), data, []
@@ -195,6 +221,16 @@ def test_only_weighted_metrics_are_weighted(learner, data, uniform):
     assert np.isclose(weighted, np.average(squares(model, x, y), weights=weight))
 
 
+def test_weighted_metrics_leave_masked_steps_out(subject, uniform):
+    """As they do without weights: the mean of these is Σ(weight · error) / Σ weight of the steps that count."""
+    model, x, counts = stepwise(subject, uniform, subject.keras.layers.Dense(1))
+    x[~counts], y, weight = 0.5, uniform(SAMPLES, STEPS, 1), 1.5 + uniform(SAMPLES, STEPS)
+    model.compile(loss="mse", optimizer="sgd", weighted_metrics=["mae"], **EAGERLY)
+    found = model.evaluate(x, y, sample_weight=weight, batch_size=SAMPLES, verbose=0)[1]
+    expected = np.average(np.abs(model.predict_on_batch(x) - y)[counts][:, 0], weights=weight[counts])
+    assert np.isclose(found, expected), f"the mean is {found:.4g}, not {expected:.4g}"
+
+
 def test_metrics_are_returned_in_their_order(learner, data):
     """Behind the loss, as ``compile`` was given them, and not that of the alphabet."""
     model, (x, y) = learner(), data
@@ -227,6 +263,18 @@ def test_accuracy_of_classes_at_each_step(subject, uniform, masked):
     found = model.evaluate(x, np.where(right, likeliest, (likeliest + 1) % 3), batch_size=SAMPLES, verbose=0)[1]
     expected = right[counts].mean()
     assert np.isclose(found, expected), f"the accuracy is {found:.4g}, not {expected:.4g}"
+
+
+def test_accuracy_of_classes_in_a_column(subject, data, uniform):
+    """Targets (batch, 1) are numbers of classes too, where there are several outputs."""
+    layers, inputs, x = subject.keras.layers, subject.keras.layers.Input((STEPS, FEATURES)), data[0]
+    model = subject.keras.models.Model(inputs, layers.Dense(3, activation="softmax")(subject.lstm(UNITS)(inputs)))
+    model.set_weights([4.0 * uniform(*weight.shape) for weight in model.get_weights()])
+    model.compile(loss="sparse_categorical_crossentropy", optimizer="sgd", metrics=["accuracy"], **EAGERLY)
+    likeliest = model.predict_on_batch(x).argmax(axis=-1)[:, np.newaxis]
+    right = uniform(SAMPLES, 1) > -0.5
+    found = model.evaluate(x, np.where(right, likeliest, (likeliest + 1) % 3), batch_size=SAMPLES, verbose=0)[1]
+    assert np.isclose(found, right.mean()), f"the accuracy is {found:.4g}, not {right.mean():.4g}"
 
 
 #: By a loss of classes, the targets that it takes.
@@ -321,19 +369,90 @@ def test_best_weights_are_kept_in_a_file(subject, learner, data, sgd, tmp_path):
     assert same(model.get_weights(), kept[1])
 
 
-def test_gradients_are_gathered_over_steps(learner, data, sgd):
+#: Optimizers and their arguments, of which some are applied to what was gathered and not to each gradient.
+GATHERING = {
+    "plain": ("SGD", {"learning_rate": 0.5}),
+    "clipnorm": ("SGD", {"learning_rate": 0.5, "clipnorm": 0.125}),
+    "weight_decay": ("AdamW", {"learning_rate": 0.125, "weight_decay": 0.5, "epsilon": 0.125}),
+}
+
+
+@pytest.mark.parametrize("name", GATHERING)
+def test_gradients_are_gathered_over_steps(subject, learner, data, sgd, name):
     """With ``gradient_accumulation_steps=2`` every second step moves the weights, by the mean of two gradients."""
     if "gradient_accumulation_steps" not in inspect.signature(sgd.__init__).parameters:
         pytest.skip("optimizers of this Keras have no gradient_accumulation_steps")
-    model, whole, (x, y) = learner(), learner(), data
-    model.compile(loss="mse", optimizer=sgd(0.5, gradient_accumulation_steps=2), **EAGERLY)
-    whole.compile(loss="mse", optimizer=sgd(0.5), **EAGERLY)
-    start, half = model.get_weights(), SAMPLES // 2
-    model.train_on_batch(x[:half], y[:half])
-    assert same(model.get_weights(), start), "the first of two steps moved the weights"
-    model.train_on_batch(x[half:], y[half:])
-    whole.train_on_batch(x, y)
-    assert all(map(np.allclose, model.get_weights(), whole.get_weights()))
+    model, whole, (x, y), half = learner(), learner(), data, SAMPLES // 2
+    kind, given = GATHERING[name]
+    optimizer = getattr(subject.keras.optimizers, kind)
+    model.compile(loss="mse", optimizer=optimizer(gradient_accumulation_steps=2, **given), **EAGERLY)
+    whole.compile(loss="mse", optimizer=optimizer(**given), **EAGERLY)
+    for _ in range(2):
+        start = model.get_weights()
+        model.train_on_batch(x[:half], y[:half])
+        assert same(model.get_weights(), start), "the first of two steps moved the weights"
+        model.train_on_batch(x[half:], y[half:])
+        whole.train_on_batch(x, y)
+        assert all(map(np.allclose, model.get_weights(), whole.get_weights()))
+
+
+def test_weights_are_overwritten_with_their_average(learner, data, sgd):
+    """With ``ema_overwrite_frequency=2`` after each second step. The first has rate 0: its average is the start."""
+    if "use_ema" not in inspect.signature(sgd.__init__).parameters:
+        pytest.skip("optimizers of this Keras have no use_ema")
+    model, plain, (x, y) = learner(), learner(), data
+    model.compile(loss="mse", optimizer=sgd(0.0, use_ema=True, ema_momentum=0.75, ema_overwrite_frequency=2), **EAGERLY)
+    plain.compile(loss="mse", optimizer=sgd(0.5), **EAGERLY)
+    start = model.get_weights()
+    model.train_on_batch(x, y)
+    model.optimizer.learning_rate = 0.5
+    model.train_on_batch(x, y)
+    plain.train_on_batch(x, y)
+    expected = [0.75 * one + 0.25 * other for one, other in zip(start, plain.get_weights())]
+    assert all(map(np.allclose, model.get_weights(), expected)), "the second step is not followed by it"
+    plain.set_weights(model.get_weights())
+    for one in (model, plain):
+        one.train_on_batch(x, y)
+    assert all(map(np.allclose, model.get_weights(), plain.get_weights())), "the third step is"
+
+
+def test_training_ends_with_the_average_of_weights(subject, learner, data, sgd):
+    """Where an optimizer has ``use_ema``. The first epoch has rate 0: its average is the start."""
+    if "use_ema" not in inspect.signature(sgd.__init__).parameters:
+        pytest.skip("optimizers of this Keras have no use_ema")
+    model, (x, y) = learner(), data
+    kept, keep = keeping(subject, model)
+    scheduler = subject.keras.callbacks.LearningRateScheduler(lambda epoch, rate: [0.0, 0.5][epoch])
+    model.compile(loss="mse", optimizer=sgd(0.5, use_ema=True, ema_momentum=0.75), **EAGERLY)
+    model.fit(x, y, epochs=2, callbacks=[scheduler, keep], **WHOLE)
+    expected = [0.75 * one + 0.25 * other for one, other in zip(*kept)]
+    assert not any(map(np.array_equal, *kept)), "nothing was learnt"
+    assert all(map(np.allclose, model.get_weights(), expected))
+
+
+def test_factor_of_the_loss_is_taken_out_of_the_gradients(learner, data, sgd):
+    if "loss_scale_factor" not in inspect.signature(sgd.__init__).parameters:
+        pytest.skip("optimizers of this Keras have no loss_scale_factor")
+    model = learner()
+    model.compile(loss="mse", optimizer=sgd(0.5, loss_scale_factor=64.0), **EAGERLY)
+    (found,) = rates(model, *data, steps=1)
+    assert np.isclose(found, 0.5), f"the rate was {found:.4g}, not 0.5"
+
+
+def test_excluded_weights_do_not_decay(subject, learner, data):
+    """They move as Adam moves them, and others as AdamW does: by their decay, rate · 0.5 · weight, further."""
+    adamw = getattr(subject.keras.optimizers, "AdamW", None)
+    if not hasattr(adamw, "exclude_from_weight_decay"):
+        pytest.skip("optimizers of this Keras have no exclude_from_weight_decay")
+    model, plain = learner(), learner()
+    optimizer = adamw(0.125, weight_decay=0.5)
+    optimizer.exclude_from_weight_decay(var_list=[model.trainable_weights[0]])
+    model.compile(loss="mse", optimizer=optimizer, **EAGERLY)
+    plain.compile(loss="mse", optimizer=subject.keras.optimizers.Adam(0.125), **EAGERLY)
+    decay = [0.0, *(0.125 * 0.5 * weight for weight in model.get_weights()[1:])]
+    for one in (model, plain):
+        one.train_on_batch(*data)
+    assert all(map(np.allclose, model.get_weights(), map(np.subtract, plain.get_weights(), decay)))
 
 
 def test_the_only_loss_has_its_weight(learner, data):
@@ -358,6 +477,15 @@ def test_epochs_are_counted_from_the_initial_one(subject, learner, data, sgd):
     found = history.history["val_loss"]
     assert len(found) == 2, f"it was validated {len(found)} times"
     assert np.allclose(found, expected)
+
+
+def test_epochs_that_are_followed_by_validation_are_told_by_number(subject, learner, data, sgd):
+    """From 1 on."""
+    model, (x, y), found = learner(), data, []
+    look = subject.keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: found.append("val_loss" in logs))
+    model.compile(loss="mse", optimizer=sgd(0.25), **EAGERLY)
+    model.fit(x, y, epochs=4, validation_data=(x, y), validation_freq=[1, 3], callbacks=[look], **WHOLE)
+    assert found == [True, False, True, False]
 
 
 @pytest.mark.parametrize("seeded", [False, True], ids=["by_chance", "seeded"])
@@ -395,6 +523,22 @@ def test_overflow_halves_the_scale_of_losses(subject, learner, data, sgd):
     assert scale == 512.0, f"the scale is {scale:.4g}, not 512"
     model.train_on_batch(x, y)
     assert not same(model.get_weights(), start), "nothing is learnt after it"
+
+
+@pytest.mark.usefixtures("mixed")
+def test_scale_of_losses_grows(subject, learner, data, sgd):
+    """It is doubled after each two steps whose gradients are finite."""
+    scaling = getattr(subject.keras.mixed_precision, "LossScaleOptimizer", None)
+    if scaling is None:
+        pytest.skip("this Keras has no LossScaleOptimizer, or as an experiment")
+    model, found = learner(), []
+    optimizer = scaling(sgd(0.5), initial_scale=64.0, dynamic_growth_steps=2)
+    scaled = optimizer.scale_loss if subject.generation >= 3 else optimizer.get_scaled_loss
+    model.compile(loss="mse", optimizer=optimizer, **EAGERLY)
+    for _ in range(4):
+        model.train_on_batch(*data)
+        found.append(float(scaled(subject.tensors(np.ones((), "float32")))))
+    assert found == [64.0, 128.0, 128.0, 256.0], f"the scales are {found}"
 
 
 @pytest.mark.usefixtures("mixed")

@@ -1,0 +1,162 @@
+"""What Keras's callbacks make of what they are told: when they stop, which weights they keep, which rates they set."""
+
+import inspect
+
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.usefixtures("eager")
+
+SAMPLES, STEPS, FEATURES, UNITS = 8, 3, 2, 2
+
+
+@pytest.fixture
+def learner(subject, uniform):
+    """A small model and its data; it runs eagerly, which is nothing to callbacks."""
+    keras = subject.keras
+    inputs = keras.layers.Input((STEPS, FEATURES))
+    model = keras.models.Model(inputs, keras.layers.Dense(1)(subject.lstm(UNITS)(inputs)))
+    model.compile(loss="mse", optimizer=keras.optimizers.SGD(0.5), metrics=["accuracy"], run_eagerly=True)
+    return model, uniform(SAMPLES, STEPS, FEATURES), uniform(SAMPLES, 1)
+
+
+@pytest.fixture
+def told(subject, learner):
+    """Train while callbacks are told these values, one after each epoch; the weights that each epoch ended with."""
+
+    def told(values, *callbacks, name="loss"):
+        (model, x, y), kept = learner, []
+
+        def tell(epoch, logs):
+            kept.append(model.get_weights())
+            logs[name] = values[epoch]
+
+        first = subject.keras.callbacks.LambdaCallback(on_epoch_end=tell)
+        first._supports_tf_logs = True  # or TensorFlow 2.4 hands a copy to it and to some others, and none to the rest
+        model.fit(x, y, batch_size=SAMPLES, epochs=len(values), verbose=0, callbacks=[first, *callbacks])
+        return kept
+
+    return told
+
+
+def epoch_of(model, kept):
+    """The number, from 0 on, of the epoch that ended with the weights that a model has."""
+    return [all(map(np.array_equal, model.get_weights(), weights)) for weights in kept].index(True)
+
+
+def checkpoint(subject, path, **given):
+    return subject.keras.callbacks.ModelCheckpoint(str(path), save_weights_only=True, verbose=0, **given)
+
+
+#: By what is monitored, values of which the second is the best.
+BEST = {"val_loss": [0.5, 0.25, 0.375, 0.75, 1.0], "val_accuracy": [0.5, 0.75, 0.625, 0.25, 0.125]}
+
+
+@pytest.mark.parametrize("monitor", BEST)
+def test_the_best_is_the_least_loss_and_the_highest_accuracy(subject, learner, told, tmp_path, monitor):
+    """Nobody has to say which of them is meant."""
+    model, path = learner[0], tmp_path / "best.weights.h5"
+    stopping = subject.keras.callbacks.EarlyStopping(monitor, patience=2, restore_best_weights=True)
+    kept = told(BEST[monitor], checkpoint(subject, path, monitor=monitor, save_best_only=True), stopping, name=monitor)
+    assert len(kept) == 4, f"it was stopped after {len(kept)} epochs"
+    assert epoch_of(model, kept) == 1, "other weights are restored"
+    model.set_weights(kept[0])
+    model.load_weights(str(path))
+    assert epoch_of(model, kept) == 1, "other weights are in the file"
+
+
+def test_best_weights_are_restored_where_training_is_not_stopped(subject, learner, told):
+    """It ends with the last epoch, before it is out of patience."""
+    stopping = subject.keras.callbacks.EarlyStopping("loss", patience=9, restore_best_weights=True)
+    found = epoch_of(learner[0], told([1.0, 0.5, 0.75], stopping))
+    assert found == 1, f"its weights are those of epoch {found}, not of 1"
+
+
+def test_early_stopping_is_used_again(subject, told):
+    """The best of a training before is nothing to the next, whose losses are higher and fall."""
+    stopping = subject.keras.callbacks.EarlyStopping("loss", patience=1)
+    assert len(told([0.125, 0.25, 0.5], stopping)) == 2
+    assert len(told([1.0, 0.875, 0.75, 0.625], stopping)) == 4, "it was stopped"
+
+
+#: Losses that never come below the baseline, 0.25.
+ABOVE = {"uneven": [1.0, 0.5, 0.75, 0.75, 0.75, 0.75, 0.75], "falling": [1.0, 0.875, 0.75, 0.625, 0.5, 0.375, 0.3125]}
+
+
+@pytest.mark.parametrize("losses", ABOVE)
+def test_training_is_stopped_that_stays_above_the_baseline(subject, told, losses):
+    """After two epochs; some versions allow for one more."""
+    stopping = subject.keras.callbacks.EarlyStopping("loss", patience=2, baseline=0.25)
+    kept = told(ABOVE[losses], stopping)
+    assert len(kept) in {2, 3}, f"it went on for {len(kept)} epochs"
+
+
+def test_training_goes_on_that_comes_below_the_baseline(subject, told):
+    stopping = subject.keras.callbacks.EarlyStopping("loss", patience=2, baseline=0.25)
+    assert len(told([1.0, 0.125, 0.5, 0.0625, 0.5], stopping)) == 5, "it was stopped"
+
+
+def test_early_stopping_starts_from_an_epoch(subject, learner, told):
+    """Those before it are neither the best nor counted."""
+    callback = subject.keras.callbacks.EarlyStopping
+    if "start_from_epoch" not in inspect.signature(callback.__init__).parameters:
+        pytest.skip("the EarlyStopping of this Keras has no start_from_epoch")
+    stopping = callback("loss", patience=2, start_from_epoch=1, restore_best_weights=True)
+    kept = told([0.125, 0.5, 0.75, 0.625, 1.0], stopping)
+    assert len(kept) == 4, f"it was stopped after {len(kept)} epochs"
+    assert epoch_of(learner[0], kept) == 1
+
+
+@pytest.mark.parametrize("target", [np.nan, np.inf], ids=str)
+def test_training_ends_with_a_loss_that_is_no_number(subject, learner, target):
+    """The epoch that has it is the last."""
+    model, x, y = learner
+    y[-1] = target
+    given = {"batch_size": 2, "epochs": 3, "shuffle": False, "verbose": 0}
+    found = len(model.fit(x, y, callbacks=[subject.keras.callbacks.TerminateOnNaN()], **given).epoch)
+    assert found == 1, f"it went on for {found} epochs"
+
+
+def test_files_are_numbered_from_the_first_epoch(subject, told, tmp_path):
+    """Its number is 1; what is told goes into their names too."""
+    told([0.5, 0.25], checkpoint(subject, tmp_path / "{epoch}-{loss:.2f}.weights.h5"))
+    found = sorted(file.name for file in tmp_path.iterdir())
+    assert found == ["1-0.50.weights.h5", "2-0.25.weights.h5"]
+
+
+def test_files_are_saved_after_so_many_batches(subject, learner, tmp_path):
+    """Of 8 after the third and the sixth."""
+    callbacks, path, found = subject.keras.callbacks, tmp_path / "model.weights.h5", []
+    if "save_freq" not in inspect.signature(callbacks.ModelCheckpoint.__init__).parameters:
+        pytest.skip("the ModelCheckpoint of this Keras has no save_freq")
+
+    def look(batch, logs):
+        if path.exists():
+            found.append(batch + 1)
+            path.unlink()
+
+    model, x, y = learner
+    given = [checkpoint(subject, path, save_freq=3), callbacks.LambdaCallback(on_batch_end=look)]
+    model.fit(x, y, batch_size=1, verbose=0, callbacks=given)
+    assert found == [3, 6], f"it was saved after batches {found}"
+
+
+def test_nothing_is_saved_that_is_no_better_than_the_threshold(subject, told, tmp_path):
+    if "initial_value_threshold" not in inspect.signature(subject.keras.callbacks.ModelCheckpoint.__init__).parameters:
+        pytest.skip("the ModelCheckpoint of this Keras has no initial_value_threshold")
+    given = {"monitor": "loss", "save_best_only": True, "initial_value_threshold": 0.5}
+    told([1.0, 0.75, 0.25], checkpoint(subject, tmp_path / "{epoch}.weights.h5", **given))
+    found = [file.name for file in tmp_path.iterdir()]
+    assert found == ["3.weights.h5"], f"saved are {found}"
+
+
+@pytest.mark.parametrize(("cooldown", "expected"), [(0, [0.25, 0.125, 0.0625]), (2, [0.25, 0.25, 0.125])])
+def test_rate_is_not_reduced_in_a_cooldown(subject, learner, told, cooldown, expected):
+    """The losses of which are not counted; the epoch that ends it is."""
+    callbacks, found = subject.keras.callbacks, []
+    reducing = callbacks.ReduceLROnPlateau("loss", factor=0.5, patience=1, cooldown=cooldown)
+    tell = callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: found.append(float(learner[0].optimizer.learning_rate.numpy()))
+    )
+    told([1.0] * 4, reducing, tell)
+    assert found == [0.5, *expected], f"the rates were {found}"
