@@ -11,6 +11,7 @@ from conformance.case import Case, Options, having
 from conformance.data import draw, seed
 from conformance.expression import expression
 from reference_impl import LSTM, Bidirectional, Dense, Embedding, Layer, Masking, Model
+from reference_impl.clipping import BOUNDS
 from reference_impl.constraints import MaxNorm, MinMaxNorm, NonNeg, UnitNorm
 from reference_impl.losses import (
     BinaryCrossentropy,
@@ -29,9 +30,6 @@ EPOCHS, FEATURES = 2, 2
 
 #: Samples in three batches, the last of them smaller; layers that carry states need WHOLE ones.
 BATCH, SAMPLES, WHOLE = 4, 11, 12
-
-#: An optimizer's arguments that clip.
-BOUNDS = ("clipvalue", "clipnorm", "global_clipnorm")
 
 #: How Keras is made to train: by ``fit``, with ``run_eagerly=True`` or ``jit_compile=True``, batch by batch with
 #: ``train_on_batch``, or by ``fit`` on two replicas of MirroredStrategy, which have the same share of each batch where

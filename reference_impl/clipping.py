@@ -13,6 +13,9 @@ import numpy as np
 from reference_impl.rounding import Rounding, exact
 from reference_impl.types import Array
 
+#: The arguments of an optimizer that clip.
+BOUNDS = ("clipvalue", "clipnorm", "global_clipnorm")
+
 
 def clipped(
     gradients: Sequence[Array],

@@ -11,6 +11,7 @@ from conformance.case import map_layers
 from conformance.faults.fault import arguments
 from conformance.faults.words import ClippedWordByWord, SquaredWordByWord, WordsStandStill
 from reference_impl import LSTM, Embedding, Masking
+from reference_impl.clipping import BOUNDS
 from reference_impl.layer import Arrays, Layer
 from reference_impl.optimizers import SGD, Adagrad, Adam, Optimizer, RMSprop, Slots
 from reference_impl.reduction import shares
@@ -20,9 +21,6 @@ from reference_impl.types import Array, Shape
 
 ChangeOfTraining = Callable[[Compiled], Compiled]
 Where = Callable[[Compiled], bool]
-
-#: An optimizer's arguments that clip.
-BOUNDS = ("clipvalue", "clipnorm", "global_clipnorm")
 
 #: What mixed precision multiplies the loss by, to begin with.
 LOSS_SCALE = 2.0**15

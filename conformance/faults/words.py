@@ -11,7 +11,7 @@ from typing import Any, List, Sequence
 import numpy as np
 
 from conformance.faults.fault import arguments
-from reference_impl.clipping import clipped
+from reference_impl.clipping import BOUNDS, clipped
 from reference_impl.layer import Arrays
 from reference_impl.model import Model
 from reference_impl.rounding import Rounding
@@ -60,7 +60,7 @@ class ClippedWordByWord(WordByWord):
     def step(self, weights: Any, gradients: Any, slots: Any, number: int, fl: Any) -> Any:
         apart, *others = gradients
         optimizer: Any = self.optimizer
-        bounds = {name: getattr(optimizer, name) for name in ("clipnorm", "clipvalue", "global_clipnorm")}
+        bounds = {name: getattr(optimizer, name) for name in BOUNDS}
         table, *others = clipped([apart.reshape((1, -1, apart.shape[-1])), *others], **bounds, fl=fl)
         summed = fl.total(table.reshape(apart.shape), 1)
         unclipped = replace(self, optimizer=replace(optimizer, **dict.fromkeys(bounds)))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from arguments import same
 
-from conformance.programs import BOUNDS
+from reference_impl.clipping import BOUNDS
 
 #: Classes of Keras by module, with arguments that are not their defaults.
 OBJECTS = {

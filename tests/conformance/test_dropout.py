@@ -335,21 +335,27 @@ def test_training_a_model_drops(subject):
     assert model.evaluate(x, y, verbose=0) == powers.sum()
 
 
+def gradients_in_training(subject, case, data, description, mode):
+    """Those of a layer that drops, in the cotangents of a case whose layer does not, from its inputs and weights."""
+    if subject.without_tapes:
+        pytest.skip(subject.without_tapes)
+    layer = built(subject, description, case.input_shape)
+    layer.set_weights(data.weights)
+    trained = Built(lambda x: layer(x, training=True), [layer], ())
+    outer = [subject.tensors(cotangent.astype("float32")) for cotangent in cotangents(case)]
+    found = gradients(subject.tensorflow, trained, mode, subject.tensors(data.x), outer)
+    return [subject.to_numpy(own) for own in found]
+
+
 @pytest.mark.parametrize("mode", ["call", "function"])
 def test_gradients_given_the_masks(subject, mode):
     """They are those of a layer that drops nothing and reads what was kept, through the same masks.
 
     What was dropped has no gradient, which tells the masks.
     """
-    if subject.without_tapes:
-        pytest.skip(subject.without_tapes)
     case = Case(f"dropped in {mode}", Model((LSTM(UNITS),)), BATCH, STEPS, FEATURES)
-    data, layer = draw(case), built(subject, LSTM(UNITS, dropout=0.5))
-    layer.set_weights(data.weights)
-    trained = Built(lambda x: layer(x, training=True), [layer], ())
-    outer = [subject.tensors(cotangent.astype("float32")) for cotangent in cotangents(case)]
-    found = gradients(subject.tensorflow, trained, mode, subject.tensors(data.x), outer)
-    of_x, *of_weights = map(subject.to_numpy, found)
+    data = draw(case)
+    of_x, *of_weights = gradients_in_training(subject, case, data, LSTM(UNITS, dropout=0.5), mode)
     mask = np.where(of_x == 0.0, np.float32(0.0), np.float32(2.0))
     assert {0.0, 2.0} == set(np.unique(mask)), "nothing was dropped, or everything"
     kept = replace(data, calls=(replace(data.calls[0], x=[mask * data.x]),))
@@ -371,15 +377,9 @@ DIFFERENTIATED = {
 )
 def test_gradients_of_one_row_given_all_masks(subject, name, rates):
     """To drop entries of one row is to scale rows of each gate's matrices, where what is dropped has no gradient."""
-    if subject.without_tapes:
-        pytest.skip(subject.without_tapes)
     case = Case(f"one row dropped by {name}", Model((DIFFERENTIATED[name],)), 1, STEPS, FEATURES)
-    data, layer = draw(case), built(subject, dropping(DIFFERENTIATED[name], RATES[rates]), (1, STEPS, FEATURES))
-    layer.set_weights(data.weights)
-    trained = Built(lambda x: layer(x, training=True), [layer], ())
-    outer = [subject.tensors(cotangent.astype("float32")) for cotangent in cotangents(case)]
-    found = gradients(subject.tensorflow, trained, "call", subject.tensors(data.x), outer)
-    found = [subject.to_numpy(own) for own in found]
+    data = draw(case)
+    found = gradients_in_training(subject, case, data, dropping(DIFFERENTIATED[name], RATES[rates]), "call")
     factors = [of_gates(own, rate) for own, rate in zip(found[1:], RATES[rates])]
     scaled = [factor * weight for factor, weight in zip(factors, data.weights)]
     of_x, *of_matrices, of_bias = expected_gradients(case, replace(data, weights=[*scaled, data.weights[-1]])).values()

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from by_hand import agree, call, matches
 
+from conformance.subject.adapter import reset_states
 from conformance.subject.build import flat
 from reference_impl import LSTM, RNN, Bidirectional, LSTMCell, StackedRNNCells
 
@@ -281,8 +282,7 @@ def test_reset_between_epochs_of_training(subject, by_hand, uniform):
     model = model_of(subject, layer)
     model.compile(optimizer=subject.keras.optimizers.SGD(0.0), loss="mse")
     first, second, targets = uniform(*SHAPE), uniform(*SHAPE), uniform(2 * BATCH, STEPS, UNITS)
-    reset = getattr(layer.layer, "reset_state", None) or layer.layer.reset_states
-    between = subject.keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: reset())
+    between = subject.keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: reset_states([layer.layer]))
     given = {"batch_size": BATCH, "shuffle": False, "verbose": 0, "callbacks": [between]}
     found = model.fit(np.concatenate([first, second]), targets, epochs=3, **given).history["loss"]
     anew, carried = (
