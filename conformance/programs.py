@@ -249,4 +249,18 @@ PROGRAMS = (
         MSE,
         SGD(FAST),
     ),
+    Program(
+        "orthogonal-columns",
+        (LSTM(4, kernel_regularizer=OrthogonalRegularizer(0.1, "columns")), HEAD),
+        MSE,
+        SGD(FAST),
+        way="eagerly",
+    ),
+    Program(
+        "orthogonal-bidirectional",
+        (Bidirectional(LSTM(3, recurrent_regularizer=OrthogonalRegularizer(0.5))), HEAD),
+        MSE,
+        SGD(FAST),
+        way="eagerly",
+    ),
 )

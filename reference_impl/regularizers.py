@@ -68,13 +68,19 @@ class OrthogonalRegularizer(Regularizer):
 
     def __call__(self, w: Array, fl: Rounding = exact) -> Array:
         y, _ = self._normalized(w, fl)
-        return fl(self.factor / (y.shape[1] ** 2 - y.shape[1]) * fl(np.abs(_products(y, fl)).sum(axis=(1, 2))))
+        products = _products(y, fl)
+        absolute = self._signs(products) * products
+        return fl(self.factor / (y.shape[1] ** 2 - y.shape[1]) * fl(absolute.sum(axis=(1, 2))))
 
     def gradient(self, w: Array, fl: Rounding = exact) -> Array:
         y, norm = self._normalized(w, fl)
-        g = fl(2.0 * self.factor / (y.shape[1] ** 2 - y.shape[1]) * fl(np.sign(_products(y, fl)) @ y))
+        g = fl(2.0 * self.factor / (y.shape[1] ** 2 - y.shape[1]) * fl(self._signs(_products(y, fl)) @ y))
         x = fl(fl(g - fl(y * fl((y * g).sum(axis=2, keepdims=True)))) / norm)
         return x if self.mode == "rows" else x.swapaxes(1, 2)
+
+    def _signs(self, products: Array) -> Array:
+        """|p| = sign(p)·p, of products (runs, n, n)."""
+        return np.sign(products)
 
     def _normalized(self, w: Array, fl: Rounding) -> Tuple[Array, Array]:
         """The rows or columns of w (runs, n, m), each a row of norm 1, and their norms (runs, n, 1)."""

@@ -9,12 +9,14 @@ import numpy as np
 
 from conformance.case import map_layers
 from conformance.faults.fault import arguments
+from conformance.faults.replicas import AddedOnEachReplica, GradientsOfReplicasAdded
 from conformance.faults.words import ClippedWordByWord, SquaredWordByWord, WordsStandStill
 from reference_impl import LSTM, Embedding, Masking
 from reference_impl.clipping import BOUNDS
 from reference_impl.layer import Arrays, Layer
 from reference_impl.optimizers import SGD, Adagrad, Adam, Optimizer, RMSprop, Slots
 from reference_impl.reduction import shares
+from reference_impl.regularizers import OrthogonalRegularizer
 from reference_impl.rounding import Rounding, exact
 from reference_impl.training import Compiled, Fitted, Objective, Samples
 from reference_impl.types import Array, Shape
@@ -45,9 +47,14 @@ def without(*names: str) -> ChangeOfTraining:
     return lambda compiled: replace(compiled, model=map_layers(compiled.model, change))
 
 
-def given_to_layers(*names: str) -> Where:
-    """Where some layer is given one of these arguments."""
-    return lambda compiled: any(getattr(layer, name, None) for layer in compiled.model.layers for name in names)
+def given_to_layers(*names: str, kind: type = object) -> Where:
+    """Where some layer is given one of these arguments, of a kind."""
+
+    def given(layer: Layer, name: str) -> bool:
+        own = getattr(getattr(layer, "layer", layer), name, None)
+        return bool(own) and isinstance(own, kind)
+
+    return lambda compiled: any(given(layer, name) for layer in compiled.model.layers for name in names)
 
 
 def with_optimizer(*names: str, kind: type = Optimizer) -> Where:
@@ -295,6 +302,22 @@ def exchanged(compiled: Compiled) -> Compiled:
     return replace(compiled, model=map_layers(compiled.model, change))
 
 
+class OfSignedProducts(OrthogonalRegularizer):
+    """Is smallest where rows are opposite, not orthogonal."""
+
+    def _signs(self, products: Array) -> Array:
+        return np.square(super()._signs(products))
+
+
+def signed(compiled: Compiled) -> Compiled:
+    def change(layer: Any) -> Any:
+        own = {name: getattr(layer, name, None) for name in REGULARIZERS}
+        orthogonal = {name: one for name, one in own.items() if isinstance(one, OrthogonalRegularizer)}
+        return replace(layer, **{name: OfSignedProducts(**arguments(one)) for name, one in orthogonal.items()})
+
+    return replace(compiled, model=map_layers(compiled.model, change))
+
+
 REGULARIZERS = tuple(f"{of}_regularizer" for of in ("kernel", "recurrent", "bias", "activity"))
 CONSTRAINTS = tuple(f"{of}_constraint" for of in ("kernel", "recurrent", "bias"))
 WITHOUT_REGULARIZERS, WITHOUT_CONSTRAINTS = without(*REGULARIZERS), without(*CONSTRAINTS)
@@ -370,6 +393,16 @@ TRAINING_FAULTS: Dict[str, TrainingFault] = {
         compiling(FirstLossOfAll),
         everywhere,
     ),
+    "training_gradients_of_replicas_added": TrainingFault(
+        "the gradients of two replicas are added, and evaluate shows the loss of the first",
+        compiling(GradientsOfReplicasAdded),
+        everywhere,
+    ),
+    "training_earlier_batches_count_double": TrainingFault(
+        "in the loss that is shown each batch counts half as much as the one before",
+        compiling(AddedOnEachReplica),
+        everywhere,
+    ),
     "training_states_not_carried": TrainingFault(
         "a stateful layer starts every batch from zeros", compiling(NothingCarried), carrying
     ),
@@ -386,6 +419,11 @@ TRAINING_FAULTS: Dict[str, TrainingFault] = {
     ),
     "training_regularizers_not_printed": TrainingFault(
         "regularizers add to the gradients and not to the loss", compiling(NotPrinted), given_to_layers(*REGULARIZERS)
+    ),
+    "training_orthogonal_of_signed_products": TrainingFault(
+        "OrthogonalRegularizer adds up products of either sign",
+        signed,
+        given_to_layers(*REGULARIZERS, kind=OrthogonalRegularizer),
     ),
     "training_activity_of_batch": TrainingFault(
         "the activity loss is not divided by the number of samples",
