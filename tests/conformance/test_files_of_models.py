@@ -212,6 +212,18 @@ def test_parts_of_a_sequence(subject, uniform, draw_weights, kept, way):
 
 
 @each_whole_way
+def test_part_of_all_axes(subject, uniform, draw_weights, kept, way):
+    """With ... for the axes that are left whole, and one axis more."""
+    inputs = subject.keras.Input((STEPS, FEATURES))
+    outputs = subject.lstm(UNITS, return_sequences=True)(inputs)
+    model = draw_weights(subject.keras.Model(inputs, [outputs, outputs[..., None, :1]]))
+    again, x = kept(model, way), uniform(BATCH, STEPS, FEATURES)
+    whole, part = call(subject, again, x)
+    np.testing.assert_array_equal(part, whole[..., None, :1])
+    same_outputs(subject, model, again, x)
+
+
+@each_whole_way
 def test_inputs_keep_their_dtypes(subject, kept, way):
     """Of tokens that are integers and of flags."""
     keras = subject.keras
