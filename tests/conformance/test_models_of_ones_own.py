@@ -31,6 +31,17 @@ def inserted(model, lstms):
     model.kept.insert(1, lstms[1])
 
 
+def exchanged(model, lstms):
+    """The upper one takes the place of another."""
+    model.kept = lstms[:1] * 2
+    model.kept[1] = lstms[1]
+
+
+def added(model, lstms):
+    model.kept = lstms[:1]
+    model.kept += lstms[1:]
+
+
 def by_name(model, lstms):
     model.kept = {}
     for name, lstm in zip("ab", lstms):
@@ -40,6 +51,22 @@ def by_name(model, lstms):
 def updated(model, lstms):
     model.kept = {}
     model.kept.update({"a": lstms[0], "b": lstms[1]})
+
+
+def updated_by_pairs(model, lstms):
+    model.kept = {}
+    model.kept.update(zip("ab", lstms))
+
+
+def updated_by_keywords(model, lstms):
+    model.kept = {}
+    model.kept.update(a=lstms[0], b=lstms[1])
+
+
+def missing_ones_set(model, lstms):
+    model.kept = {}
+    for name, lstm in zip("ab", lstms):
+        model.kept.setdefault(name, lstm)
 
 
 def nested(model, lstms):
@@ -56,8 +83,13 @@ KEPT = {
     "appended": (appended, list),
     "extended": (extended, list),
     "inserted": (inserted, list),
+    "exchanged": (exchanged, list),
+    "added": (added, list),
     "by_name": (by_name, lambda kept: kept.values()),
     "updated": (updated, lambda kept: kept.values()),
+    "updated_by_pairs": (updated_by_pairs, lambda kept: kept.values()),
+    "updated_by_keywords": (updated_by_keywords, lambda kept: kept.values()),
+    "missing_ones_set": (missing_ones_set, lambda kept: kept.values()),
     "nested": (nested, lambda kept: kept["a"]),
     "in_a_tuple": (in_a_tuple, list),
 }
