@@ -160,3 +160,34 @@ def test_rate_is_not_reduced_in_a_cooldown(subject, learner, told, cooldown, exp
     )
     told([1.0] * 4, reducing, tell)
     assert found == [0.5, *expected], f"the rates were {found}"
+
+
+def test_training_that_broke_off_goes_on(subject, tmp_path, uniform):
+    """With its weights, those of the optimizer among them, from the epoch in which it broke off."""
+    keras = subject.keras
+    owners = keras.callbacks, getattr(keras.callbacks, "experimental", None)
+    backup = next((owner.BackupAndRestore for owner in owners if hasattr(owner, "BackupAndRestore")), None)
+    if backup is None:
+        pytest.skip("this Keras has no BackupAndRestore")
+    x, y = uniform(SAMPLES, STEPS, FEATURES), uniform(SAMPLES, 1)
+
+    def learner():
+        model = keras.models.Sequential([keras.layers.Input((STEPS, FEATURES)), subject.lstm(UNITS)])
+        model.compile(loss="mse", optimizer=keras.optimizers.Adam(0.125))
+        return model
+
+    def fit(model, *given):
+        return model.fit(x, y, batch_size=2, epochs=4, shuffle=False, verbose=0, callbacks=list(given)).epoch
+
+    def break_off(epoch, logs):
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+    whole, broken, again = learner(), learner(), learner()
+    broken.set_weights(whole.get_weights())
+    fit(whole)
+    with pytest.raises(KeyboardInterrupt):
+        fit(broken, backup(str(tmp_path)), keras.callbacks.LambdaCallback(on_epoch_begin=break_off))
+    epochs = fit(again, backup(str(tmp_path)))
+    assert epochs == [2, 3], f"it went through the epochs {epochs}"
+    assert all(map(np.array_equal, again.get_weights(), whole.get_weights())), "it ends with other weights"

@@ -582,3 +582,28 @@ def test_predict_returns_every_row(learner, data):
     found = model.predict(x, batch_size=2, verbose=0)
     assert found.shape == expected.shape, f"of {len(expected)} rows {len(found)} are returned"
     assert np.allclose(found, expected)
+
+
+@pytest.mark.parametrize("way", ["fit", "fit_eagerly", "train_on_batch"])
+def test_loss_that_a_layer_adds(subject, uniform, way):
+    """It is shown and trained as the loss of the model is, which is 0 here: the targets are the outputs."""
+    keras = subject.keras
+
+    class Adding(keras.layers.Layer):
+        def build(self, shape):
+            self.added = self.add_weight(name="added", shape=(), initializer="ones")
+            super().build(shape)
+
+        def call(self, inputs):
+            self.add_loss(2.0 * self.added)
+            return inputs
+
+    adding = Adding()
+    model = keras.models.Sequential([keras.layers.Input((STEPS, FEATURES)), subject.lstm(UNITS), adding])
+    x = uniform(4, STEPS, FEATURES)
+    y = model.predict(x, verbose=0)
+    model.compile(loss="mse", optimizer=keras.optimizers.SGD(0.25), run_eagerly=way == "fit_eagerly")
+    assert model.evaluate(x, y, verbose=0) == 2.0
+    shown = model.train_on_batch(x, y) if way == "train_on_batch" else model.fit(x, y, verbose=0).history["loss"]
+    assert np.ravel(shown).tolist() == [2.0]
+    assert np.ravel(adding.get_weights()).tolist() == [0.5]
