@@ -607,3 +607,25 @@ def test_loss_that_a_layer_adds(subject, uniform, way):
     shown = model.train_on_batch(x, y) if way == "train_on_batch" else model.fit(x, y, verbose=0).history["loss"]
     assert np.ravel(shown).tolist() == [2.0]
     assert np.ravel(adding.get_weights()).tolist() == [0.5]
+
+
+#: Which layers are computed again for their gradients, whose outputs are not kept meanwhile.
+AGAIN = {
+    "all": {"mode": "full"},
+    "activations": {"mode": "activations"},
+    "large_ones": {"mode": "larger_than", "output_size_threshold": 1},
+}
+
+
+@pytest.mark.parametrize("eagerly", [False, True], ids=["in_a_graph", "eagerly"])
+@pytest.mark.parametrize("again", AGAIN)
+def test_what_is_computed_again_is_learnt_as_ever(subject, learner, data, sgd, again, eagerly):
+    if not hasattr(subject.keras, "RematScope"):
+        pytest.skip("this Keras computes nothing again")
+    usual = learner()
+    with subject.keras.RematScope(**AGAIN[again]):
+        saving = learner()
+    for model in (usual, saving):
+        model.compile(loss="mse", optimizer=sgd(0.5), run_eagerly=eagerly)
+        model.fit(*data, **WHOLE)
+    assert same(saving.get_weights(), usual.get_weights()), "it learns something else"
