@@ -160,3 +160,47 @@ def test_rate_is_not_reduced_in_a_cooldown(subject, learner, told, cooldown, exp
     )
     told([1.0] * 4, reducing, tell)
     assert found == [0.5, *expected], f"the rates were {found}"
+
+
+@pytest.fixture
+def interrupted(subject, learner, tmp_path):
+    """Train for four epochs, or again after an interruption before the third; the weights, and the epochs it took."""
+    callbacks, (model, x, y) = subject.keras.callbacks, learner
+    if not hasattr(callbacks, "BackupAndRestore"):
+        pytest.skip("this Keras has no BackupAndRestore, or as an experiment")
+    start = model.get_weights()
+
+    def train(*given):
+        epochs = []
+        count = callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: epochs.append(epoch))
+        model.set_weights(start)
+        model.compile(loss="mse", optimizer=subject.keras.optimizers.SGD(0.5, momentum=0.75), run_eagerly=True)
+        model.fit(x, y, batch_size=SAMPLES, epochs=4, verbose=0, callbacks=[count, *given])
+        return model.get_weights(), epochs
+
+    def interrupt(epoch, logs):
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+    def interrupted():
+        with pytest.raises(KeyboardInterrupt):
+            train(callbacks.BackupAndRestore(str(tmp_path)), callbacks.LambdaCallback(on_epoch_begin=interrupt))
+        return train(callbacks.BackupAndRestore(str(tmp_path)))
+
+    return train, interrupted
+
+
+def test_interrupted_training_goes_on_where_it_was(interrupted):
+    """``BackupAndRestore`` has the epochs follow that are left, from the weights and the momenta that there were."""
+    train, interrupted = interrupted
+    (expected, _), (found, epochs) = train(), interrupted()
+    assert epochs == [2, 3], f"it went on with the epochs {epochs}"
+    assert all(map(np.allclose, found, expected)), "it came to other weights"
+
+
+def test_next_training_begins_with_its_first_epoch(interrupted):
+    """What was restored has come to its end, and its backup is deleted: the training after it has all its epochs."""
+    train, interrupted = interrupted
+    interrupted()
+    _, epochs = train()
+    assert epochs == [0, 1, 2, 3], f"the next training had the epochs {epochs}"

@@ -78,3 +78,50 @@ def test_loss_of_each_output_is_that_of_all_samples(reported, run_eagerly):
     for name, differences in zip(NAMES, off):
         one, expected = found[f"{name}_loss"], (differences**2).mean()
         assert np.isclose(one, expected), f"the loss of {name} is {one:.4g}, not {expected:.4g}"
+
+
+#: A loss of the first output alone, and the targets there are.
+ALONE = {
+    "in_order": (["mse", None], lambda y: y),
+    "by_name": ({"second": "mse"}, lambda y: {"second": y[0]}),
+    "by_name_of_all_targets": ({"second": "mse"}, lambda y: dict(zip(NAMES, y))),
+}
+
+
+@pytest.mark.parametrize("form", ALONE)
+def test_output_without_a_loss_costs_nothing(reported, data, form):
+    """An output that is there for predictions alone, as the states of an LSTM may be."""
+    loss, targets = ALONE[form]
+    found, (second, _) = reported(loss=loss, targets=targets(data[1]))
+    expected = (second**2).mean()
+    assert np.isclose(found["loss"], expected), f"the loss is {found['loss']:.4g}, not {expected:.4g}"
+
+
+@pytest.mark.parametrize("loss", ["mse", {"only": "mse"}], ids=["loss", "loss_by_name"])
+def test_targets_by_name_of_the_only_output(subject, data, loss):
+    keras, (x, (y, _)) = subject.keras, data
+    inputs = keras.layers.Input((STEPS, FEATURES))
+    model = keras.models.Model(inputs, keras.layers.Dense(1, name="only")(subject.lstm(UNITS)(inputs)))
+    model.compile(loss=loss, optimizer="sgd", run_eagerly=True)
+    found, expected = model.evaluate(x, {"only": y}, verbose=0), ((model.predict_on_batch(x) - y) ** 2).mean()
+    assert np.isclose(found, expected), f"the loss is {found:.4g}, not {expected:.4g}"
+
+
+def test_outputs_in_a_dictionary(subject, data, uniform):
+    """Losses, metrics and targets have the names that the dictionary has, not those of layers."""
+    keras, (x, y) = subject.keras, data
+    if subject.keras.__version__ < "2.4":
+        pytest.skip("models of this Keras return no dictionaries")
+    inputs = keras.layers.Input((STEPS, FEATURES))
+    read = subject.lstm(UNITS)(inputs)
+    model = keras.models.Model(inputs, {name: keras.layers.Dense(1)(read) for name in NAMES})
+    model.set_weights([uniform(*weight.shape) for weight in model.get_weights()])
+    losses, metrics = {"second": "mse", "first": "mae"}, {"second": ["mae"], "first": ["mse"]}
+    model.compile(loss=losses, metrics=metrics, optimizer="sgd", run_eagerly=True)
+    found = model.evaluate(x, dict(zip(NAMES, y)), verbose=0, return_dict=True)
+    outputs = model.predict_on_batch(x)
+    second, first = (outputs[name] - one for name, one in zip(NAMES, y))
+    expected = (second**2).mean() + np.abs(first).mean()
+    assert np.isclose(found["loss"], expected), f"the loss is {found['loss']:.4g}, not {expected:.4g}"
+    assert np.isclose(found["second_mae"], np.abs(second).mean())
+    assert np.isclose(found["first_mse"], (first**2).mean())

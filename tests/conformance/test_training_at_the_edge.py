@@ -274,3 +274,25 @@ def test_loss_given_by_name_is_read_from_a_file(subject, tmp_path, name):
     model.compile(loss="mse", optimizer="adam", metrics=["mae"])
     found = model.evaluate(x, y, verbose=0)
     assert read_again(subject, model, tmp_path / name).evaluate(x, y, verbose=0) == found
+
+
+def test_function_of_ones_own_is_a_penalty_and_a_constraint(subject, uniform):
+    """Where Keras takes a regularizer or a constraint, it takes a function of the weight too."""
+    keras = subject.keras
+
+    def penalty(weight):
+        return 0.5 * weight[0, 0]
+
+    def constraint(weight):
+        return 0.0 * weight + 0.25
+
+    inputs = keras.layers.Input((3, 2))
+    lstm = subject.lstm(2, kernel_regularizer=penalty, recurrent_constraint=constraint)
+    model = keras.models.Model(inputs, lstm(inputs))
+    model.set_weights([uniform(*weight.shape) for weight in model.get_weights()])
+    model.compile(loss="mse", optimizer="sgd")
+    x, y, kernel = uniform(4, 3, 2), uniform(4, 2), model.get_weights()[0]
+    expected = ((model.predict_on_batch(x) - y) ** 2).mean() + 0.5 * kernel[0, 0]
+    found = model.train_on_batch(x, y)
+    assert np.isclose(np.ravel(found)[0], expected), f"the loss is {found}, not {expected:.4g}"
+    assert (model.get_weights()[1] == 0.25).all(), "the weight is not constrained"
