@@ -312,6 +312,8 @@ COPIED = {"deepcopy": deepcopy, "pickle": lambda model: pickle.loads(pickle.dump
 @pytest.mark.parametrize("way", COPIED)
 def test_copy_that_python_makes(subject, uniform, draw_weights, way):
     """It computes the same, from weights of its own."""
+    if subject.generation < 3 and "__reduce__" not in vars(subject.keras.Model):
+        pytest.skip("Python cannot copy models of this Keras")
     model, x = draw_weights(chain(subject, ["first", "second"])), uniform(BATCH, STEPS, UNITS)
     again = COPIED[way](model)
     same_outputs(subject, model, again, x)
@@ -322,10 +324,13 @@ def test_copy_that_python_makes(subject, uniform, draw_weights, way):
 
 def test_upper_part_of_a_model_is_a_model(subject, uniform, draw_weights):
     """From what a layer within returns up: it has the layers and the weights above it, and no others."""
+    if subject.generation < 3:
+        pytest.skip("in some versions of this Keras models begin with an Input")
     model = draw_weights(chain(subject, ["first", "second"]))
     first, second, head = (model.get_layer(name) for name in ("first", "second", "head"))
     upper = subject.keras.Model(first.output, model.output)
-    assert [layer.name for layer in upper.layers[1:]] == ["second", "head"]
+    names = [layer.name for layer in upper.layers[1:]]
+    assert names == ["second", "head"], f"above its input it has the layers {names}"
     assert len(upper.weights) == len(second.weights) + len(head.weights)
     x = uniform(BATCH, STEPS, UNITS)
     between = call(subject, first, x)[0]

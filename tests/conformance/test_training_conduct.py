@@ -632,3 +632,15 @@ def test_step_of_ones_own_is_reported(subject, learner, data, sgd):
     found = model.evaluate(x, y, batch_size=3, verbose=0, return_dict=True)
     assert list(found) == ["mine"], f"shown are {list(found)}"
     assert np.isclose(found["mine"], y.mean())
+
+
+def test_model_within_has_metrics_of_its_own(subject, learner, data, sgd):
+    """A model that was compiled, and is part of another, shows nothing where the other is trained and evaluated."""
+    within, (x, y) = learner(), data
+    within.compile(loss="mse", optimizer=sgd(0.0), metrics=["mae"], **EAGERLY)
+    inputs = subject.keras.layers.Input((STEPS, FEATURES))
+    model = subject.keras.models.Model(inputs, subject.keras.layers.Dense(1)(within(inputs)))
+    model.compile(loss="mse", optimizer=sgd(0.0), metrics=["mse"], **EAGERLY)
+    shown = model.fit(x, y, **WHOLE).history
+    assert len(shown) == 2, f"shown are {list(shown)}"
+    assert np.allclose(model.evaluate(x, y, verbose=0), squares(model, x, y).mean())
