@@ -644,3 +644,18 @@ def test_model_within_has_metrics_of_its_own(subject, learner, data, sgd):
     shown = model.fit(x, y, **WHOLE).history
     assert len(shown) == 2, f"shown are {list(shown)}"
     assert np.allclose(model.evaluate(x, y, verbose=0), squares(model, x, y).mean())
+
+
+@pytest.mark.parametrize("compiled", [EAGERLY, {}], ids=["eager", "graph"])
+def test_layers_that_compute_again_for_their_gradients(subject, learner, data, sgd, compiled):
+    """Made under ``RematScope`` a model takes less memory, and learns what it does without."""
+    scope = getattr(subject.keras, "RematScope", None)
+    if scope is None:
+        pytest.skip("this Keras has no RematScope")
+    plain, (x, y) = learner(), data
+    with scope(mode="full"):
+        again = learner()
+    for model in (plain, again):
+        model.compile(loss="mse", optimizer=sgd(0.5), **compiled)
+        model.fit(x, y, **WHOLE)
+    assert all(map(np.allclose, again.get_weights(), plain.get_weights())), "it learnt something else"
