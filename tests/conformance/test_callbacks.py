@@ -162,32 +162,45 @@ def test_rate_is_not_reduced_in_a_cooldown(subject, learner, told, cooldown, exp
     assert found == [0.5, *expected], f"the rates were {found}"
 
 
-def test_training_that_broke_off_goes_on(subject, tmp_path, uniform):
-    """With its weights, those of the optimizer among them, from the epoch in which it broke off."""
-    keras = subject.keras
-    owners = keras.callbacks, getattr(keras.callbacks, "experimental", None)
-    backup = next((owner.BackupAndRestore for owner in owners if hasattr(owner, "BackupAndRestore")), None)
-    if backup is None:
-        pytest.skip("this Keras has no BackupAndRestore")
-    x, y = uniform(SAMPLES, STEPS, FEATURES), uniform(SAMPLES, 1)
+@pytest.fixture
+def interrupted(subject, learner, tmp_path):
+    """Train for four epochs, or again after an interruption before the third; the weights, and the epochs it took."""
+    callbacks, (model, x, y) = subject.keras.callbacks, learner
+    if not hasattr(callbacks, "BackupAndRestore"):
+        pytest.skip("this Keras has no BackupAndRestore, or as an experiment")
+    start = model.get_weights()
 
-    def learner():
-        model = keras.models.Sequential([keras.layers.Input((STEPS, FEATURES)), subject.lstm(UNITS)])
-        model.compile(loss="mse", optimizer=keras.optimizers.Adam(0.125))
-        return model
+    def train(*given):
+        epochs = []
+        count = callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: epochs.append(epoch))
+        model.set_weights(start)
+        model.compile(loss="mse", optimizer=subject.keras.optimizers.SGD(0.5, momentum=0.75), run_eagerly=True)
+        model.fit(x, y, batch_size=SAMPLES, epochs=4, shuffle=False, verbose=0, callbacks=[count, *given])
+        return model.get_weights(), epochs
 
-    def fit(model, *given):
-        return model.fit(x, y, batch_size=2, epochs=4, shuffle=False, verbose=0, callbacks=list(given)).epoch
-
-    def break_off(epoch, logs):
+    def interrupt(epoch, logs):
         if epoch == 2:
             raise KeyboardInterrupt
 
-    whole, broken, again = learner(), learner(), learner()
-    broken.set_weights(whole.get_weights())
-    fit(whole)
-    with pytest.raises(KeyboardInterrupt):
-        fit(broken, backup(str(tmp_path)), keras.callbacks.LambdaCallback(on_epoch_begin=break_off))
-    epochs = fit(again, backup(str(tmp_path)))
-    assert epochs == [2, 3], f"it went through the epochs {epochs}"
-    assert all(map(np.array_equal, again.get_weights(), whole.get_weights())), "it ends with other weights"
+    def interrupted():
+        with pytest.raises(KeyboardInterrupt):
+            train(callbacks.BackupAndRestore(str(tmp_path)), callbacks.LambdaCallback(on_epoch_begin=interrupt))
+        return train(callbacks.BackupAndRestore(str(tmp_path)))
+
+    return train, interrupted
+
+
+def test_interrupted_training_goes_on_where_it_was(interrupted):
+    """``BackupAndRestore`` has the epochs follow that are left, from the weights and the momenta that there were."""
+    train, interrupted = interrupted
+    (expected, _), (found, epochs) = train(), interrupted()
+    assert epochs == [2, 3], f"it went on with the epochs {epochs}"
+    assert all(map(np.allclose, found, expected)), "it came to other weights"
+
+
+def test_next_training_begins_with_its_first_epoch(interrupted):
+    """What was restored has come to its end, and its backup is deleted: the training after it has all its epochs."""
+    train, interrupted = interrupted
+    interrupted()
+    _, epochs = train()
+    assert epochs == [0, 1, 2, 3], f"the next training had the epochs {epochs}"

@@ -149,3 +149,16 @@ def test_bidirectional_takes_a_layer_of_ones_own_cell(subject, uniform):
     layer = layers.Bidirectional(layers.RNN(own_cell(layers)(UNITS)))
     assert [type(half.cell).__name__ for half in (layer.forward_layer, layer.backward_layer)] == ["Own", "Own"]
     assert call(subject, layer, uniform(BATCH, STEPS, FEATURES))[0].shape == (BATCH, 2 * UNITS)
+
+
+def test_layer_whose_initializer_draws_from_a_generator_is_made_again(subject):
+    """``seed=SeedGenerator(7)`` gives each weight numbers of its own, and those again to a layer that is made again."""
+    if not hasattr(subject.keras, "random"):
+        pytest.skip("this Keras has no SeedGenerator")
+    initializer = subject.keras.initializers.GlorotUniform(seed=subject.keras.random.SeedGenerator(7))
+    layer = subject.lstm(3, kernel_initializer=initializer, recurrent_initializer=initializer)
+    again = type(layer).from_config(layer.get_config())
+    for one in (layer, again):
+        one.build((None, 4, 3))
+    assert not np.array_equal(*layer.get_weights()[:2]), "two weights start alike"
+    assert np.array_equal(layer.get_weights()[0], again.get_weights()[0]), "it starts from other weights"

@@ -1,6 +1,8 @@
 """Files and copies of models: nested ones, shared layers, weights by name, what is served; and their layers."""
 
 import inspect
+import pickle
+from copy import deepcopy
 
 import numpy as np
 import pytest
@@ -300,6 +302,51 @@ def test_clone_of_a_model_within(subject):
     inputs, within = subject.keras.Input((STEPS, UNITS)), chain(subject, ["first", "second"])
     model = subject.keras.Model(inputs, within(inputs))
     hold_frozen(clone_model(model, clone_function=frozen, recursive=True).layers[-1], within)
+
+
+@pytest.mark.parametrize("kind", ["functional", "sequential"])
+def test_clone_reads_what_it_is_given(subject, uniform, draw_weights, kind):
+    """``clone_model(input_tensors=)`` makes a model of that input."""
+    keras = subject.keras
+    model = draw_weights(chain(subject, ["first"]))
+    if kind == "sequential":
+        model = keras.Sequential(model.layers)
+    clone = keras.models.clone_model(model, input_tensors=keras.Input((STEPS, UNITS), name="given"))
+    clone.set_weights(model.get_weights())
+    assert "given" in clone.inputs[0].name, f"it reads {clone.inputs[0].name}"
+    same_outputs(subject, model, clone, uniform(BATCH, STEPS, UNITS))
+
+
+#: Copies that Python makes of anything.
+COPIED = {"deepcopy": deepcopy, "pickle": lambda model: pickle.loads(pickle.dumps(model))}
+
+
+@pytest.mark.parametrize("way", COPIED)
+def test_copy_that_python_makes(subject, uniform, draw_weights, way):
+    """It computes the same, from weights of its own."""
+    if subject.generation < 3 and "__reduce__" not in vars(subject.keras.Model):
+        pytest.skip("Python cannot copy models of this Keras")
+    model, x = draw_weights(chain(subject, ["first", "second"])), uniform(BATCH, STEPS, UNITS)
+    again = COPIED[way](model)
+    same_outputs(subject, model, again, x)
+    (before,) = call(subject, model, x)
+    again.set_weights([2.0 * weight for weight in again.get_weights()])
+    assert np.array_equal(call(subject, model, x)[0], before), "the weights are shared"
+
+
+def test_upper_part_of_a_model_is_a_model(subject, uniform, draw_weights):
+    """From what a layer within returns up: it has the layers and the weights above it, and no others."""
+    if subject.generation < 3:
+        pytest.skip("in some versions of this Keras models begin with an Input")
+    model = draw_weights(chain(subject, ["first", "second"]))
+    first, second, head = (model.get_layer(name) for name in ("first", "second", "head"))
+    upper = subject.keras.Model(first.output, model.output)
+    names = [layer.name for layer in upper.layers[1:]]
+    assert names == ["second", "head"], f"above its input it has the layers {names}"
+    assert len(upper.weights) == len(second.weights) + len(head.weights)
+    x = uniform(BATCH, STEPS, UNITS)
+    between = call(subject, first, x)[0]
+    assert np.allclose(call(subject, upper, between)[0], call(subject, model, x)[0])
 
 
 @pytest.mark.parametrize("called", [False, True], ids=["new", "called_before"])

@@ -117,3 +117,19 @@ def test_model_is_read_without_its_training(subject, learner, data, tmp_path, fo
     again = subject.keras.models.load_model(path, compile=False)
     assert getattr(again, "optimizer", None) is None, "it has an optimizer"
     assert all(map(np.array_equal, again.get_weights(), learner.get_weights()))
+
+
+def test_training_goes_on_from_a_checkpoint_of_tensorflow(subject, learner, data, tmp_path):
+    """``tf.train.Checkpoint`` brings back the weights and what the optimizer remembers."""
+    if subject.tensorflow is None:
+        pytest.skip("there are no checkpoints without TensorFlow")
+    x, y = data
+    learner.compile(loss="mse", optimizer=subject.keras.optimizers.SGD(0.5, momentum=0.75), run_eagerly=True)
+    learner.train_on_batch(x, y)
+    checkpoint = subject.tensorflow.train.Checkpoint(model=learner, optimizer=learner.optimizer)
+    path, ends = checkpoint.save(str(tmp_path / "checkpoint")), []
+    for _ in range(2):
+        checkpoint.restore(path)
+        learner.train_on_batch(x, y)
+        ends.append(learner.get_weights())
+    assert all(map(np.allclose, *ends)), "training does not go on from what was saved"

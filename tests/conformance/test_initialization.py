@@ -210,6 +210,18 @@ def test_equal_seeds_give_equal_weights(subject, name, argument, initializer):
     assert not np.array_equal(seeded, other)
 
 
+@pytest.mark.parametrize("initializer", ["GlorotUniform", "Orthogonal"])
+def test_zero_is_a_seed(subject, initializer):
+    """As any other number is."""
+    if not hasattr(subject.keras.initializers, initializer):
+        pytest.skip(f"this Keras has no class {initializer}")
+    if subject.versions["layers"] == "v1":
+        pytest.skip("equal seeds give an initializer of TensorFlow 1 equal numbers in a graph only")
+    maker = getattr(subject.keras.initializers, initializer)
+    one, other = (fresh(subject, "LSTM", kernel_initializer=maker(seed=0))[0][0] for _ in range(2))
+    assert np.array_equal(one, other), "equal seeds gave other weights"
+
+
 @each_layer
 def test_no_two_layers_start_alike(subject, name):
     """Without a seed each layer is drawn anew, also the two halves of a Bidirectional."""
@@ -231,3 +243,16 @@ def test_the_global_seed_decides_the_weights(subject, name):
         drawn.append(fresh(subject, name)[0][:2])
     assert all(map(np.array_equal, drawn[0], drawn[1])), "equal seeds gave other weights"
     assert not any(map(np.array_equal, drawn[0], drawn[2]))
+
+
+def test_the_global_seed_decides_what_is_drawn_without_one(subject):
+    """As an initial state of noise may be: after the same seed it is the same, every time."""
+    keras = subject.keras
+    if not hasattr(keras, "random"):
+        pytest.skip("this Keras has no keras.random")
+    drawn = []
+    for number in (7, 7, 8):
+        keras.utils.set_random_seed(number)
+        drawn.append(subject.to_numpy(keras.random.normal((3,))))
+    assert np.array_equal(drawn[0], drawn[1]), "equal seeds gave other numbers"
+    assert not np.array_equal(drawn[0], drawn[2])

@@ -102,6 +102,17 @@ def test_smoothed_labels_are_mixed_with_all_classes_alike(subject, name, classes
     assert np.isclose(found, cost(subject, loss(), (0.8 * Y + 0.2 / classes).astype("float32"), P))
 
 
+def test_smoothed_labels_of_classes_on_another_axis(subject):
+    """They are mixed with as many classes as that axis has."""
+    maker = subject.keras.losses.CategoricalCrossentropy
+    if "axis" not in inspect.signature(maker.__init__).parameters:
+        pytest.skip("the CategoricalCrossentropy of this Keras has no axis")
+    y, p = (np.stack([array, array[::-1]], axis=-1) for array in (Y, P))
+    found = cost(subject, maker(label_smoothing=0.2, axis=1), y, p)
+    expected = cost(subject, maker(axis=1), (0.8 * y + 0.2 / 3).astype("float32"), p)
+    assert np.isclose(found, expected), f"the loss is {found:.4g}, not {expected:.4g}"
+
+
 @pytest.mark.parametrize("weights", [None, np.array([3.0, 0.5], "float32")], ids=["alike", "weighed"])
 def test_losses_of_samples_are_reduced_as_asked(subject, weights):
     """They are added, or left as they are; the mean is over their number and not over the sum of their weights."""

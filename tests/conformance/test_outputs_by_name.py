@@ -78,3 +78,54 @@ def test_loss_of_each_output_is_that_of_all_samples(reported, run_eagerly):
     for name, differences in zip(NAMES, off):
         one, expected = found[f"{name}_loss"], (differences**2).mean()
         assert np.isclose(one, expected), f"the loss of {name} is {one:.4g}, not {expected:.4g}"
+
+
+#: A loss of the first output alone, and the targets there are.
+ALONE = {
+    "in_order": (["mse", None], lambda y: y),
+    "by_name": ({"second": "mse"}, lambda y: {"second": y[0]}),
+    "by_name_of_all_targets": ({"second": "mse"}, lambda y: dict(zip(NAMES, y))),
+}
+
+
+@pytest.mark.parametrize("form", ALONE)
+def test_output_without_a_loss_costs_nothing(reported, data, form):
+    """An output that is there for predictions alone, as the states of an LSTM may be."""
+    loss, targets = ALONE[form]
+    found, (second, _) = reported(loss=loss, targets=targets(data[1]))
+    expected = (second**2).mean()
+    assert np.isclose(found["loss"], expected), f"the loss is {found['loss']:.4g}, not {expected:.4g}"
+
+
+@pytest.mark.parametrize("loss", ["mse", {"only": "mse"}], ids=["loss", "loss_by_name"])
+def test_targets_by_name_of_the_only_output(subject, data, loss):
+    keras, (x, (y, _)) = subject.keras, data
+    inputs = keras.layers.Input((STEPS, FEATURES))
+    model = keras.models.Model(inputs, keras.layers.Dense(1, name="only")(subject.lstm(UNITS)(inputs)))
+    model.compile(loss=loss, optimizer="sgd", run_eagerly=True)
+    found, expected = model.evaluate(x, {"only": y}, verbose=0), ((model.predict_on_batch(x) - y) ** 2).mean()
+    assert np.isclose(found, expected), f"the loss is {found:.4g}, not {expected:.4g}"
+
+
+@pytest.mark.parametrize("measured", [False, True], ids=["loss", "metrics"])
+@pytest.mark.parametrize("names", [NAMES, NAMES[:1]], ids=["all", "one"])
+def test_outputs_in_a_dictionary(subject, data, uniform, names, measured):
+    """Losses, metrics and targets have the names that the dictionary has, not those of layers."""
+    keras, (x, y) = subject.keras, data
+    if subject.generation < 3 and not subject.has_mixed_policies:
+        pytest.skip("models of this Keras return no dictionaries")
+    inputs = keras.layers.Input((STEPS, FEATURES))
+    read = subject.lstm(UNITS)(inputs)
+    model = keras.models.Model(inputs, {name: keras.layers.Dense(1)(read) for name in NAMES})
+    model.set_weights([uniform(*weight.shape) for weight in model.get_weights()])
+    metrics = {name: [metric] for name, metric in zip(names, ["mae", "mape"])} if measured else None
+    model.compile(loss=dict.fromkeys(names, "mse"), metrics=metrics, optimizer="sgd", run_eagerly=True)
+    found = model.evaluate(x, {name: one for name, one in zip(NAMES, y) if name in names}, verbose=0, return_dict=True)
+    outputs = model.predict_on_batch(x)
+    off = [outputs[name] - one for name, one in zip(names, y)]
+    expected = sum((differences**2).mean() for differences in off)
+    assert np.isclose(found["loss"], expected), f"the loss is {found['loss']:.4g}, not {expected:.4g}"
+    if measured:
+        shown = [value for name, value in found.items() if name.endswith("mae")]
+        assert len(shown) == 1, f"shown are {list(found)}"
+        assert np.isclose(shown[0], np.abs(off[0]).mean()), "the metric is that of another output"

@@ -83,17 +83,20 @@ def test_losses_of_all_outputs_are_added(subject):
     assert np.isclose(np.ravel(model.evaluate(x, y, verbose=0))[0], sum(each))
 
 
-@pytest.mark.parametrize("sequences", [False, True], ids=["last", "sequences"])
-def test_targets_may_leave_out_an_axis_of_one(subject, sequences):
+@pytest.mark.parametrize(
+    ("sequences", "weighed"), [(False, False), (True, False), (False, True)], ids=["last", "sequences", "weighed"]
+)
+def test_targets_may_leave_out_an_axis_of_one(subject, sequences, weighed):
     """Targets (batch,) are those of outputs (batch, 1), and (batch, T) those of (batch, T, 1)."""
     layers, random = subject.keras.layers, np.random.RandomState(0)
     x = layers.Input((3, 2))
     model = subject.keras.models.Model(x, layers.Dense(1)(layers.LSTM(2, return_sequences=sequences)(x)))
     x, y = random.random_sample((4, 3, 2)).astype("float32"), random.random_sample((4, 3, 1) if sequences else (4, 1))
-    expected = ((model.predict_on_batch(x) - y) ** 2).mean()
+    weights = np.array([1.0, 2.0, 0.5, 4.0], "float32") if weighed else np.ones(4, "float32")
+    expected = (weights * ((model.predict_on_batch(x) - y) ** 2).reshape(4, -1).mean(axis=-1)).mean()
     for targets in (y, y[..., 0]):
         model.compile(loss="mse", optimizer="sgd")
-        found = model.evaluate(x, targets.astype("float32"), verbose=0)
+        found = model.evaluate(x, targets.astype("float32"), sample_weight=weights if weighed else None, verbose=0)
         assert np.isclose(found, expected), f"targets {targets.shape} cost {found:.4g}, not {expected:.4g}"
 
 
@@ -274,3 +277,25 @@ def test_loss_given_by_name_is_read_from_a_file(subject, tmp_path, name):
     model.compile(loss="mse", optimizer="adam", metrics=["mae"])
     found = model.evaluate(x, y, verbose=0)
     assert read_again(subject, model, tmp_path / name).evaluate(x, y, verbose=0) == found
+
+
+def test_function_of_ones_own_is_a_penalty_and_a_constraint(subject, uniform):
+    """Where Keras takes a regularizer or a constraint, it takes a function of the weight too."""
+    keras = subject.keras
+
+    def penalty(weight):
+        return 0.5 * weight[0, 0]
+
+    def constraint(weight):
+        return 0.0 * weight + 0.25
+
+    inputs = keras.layers.Input((3, 2))
+    lstm = subject.lstm(2, kernel_regularizer=penalty, recurrent_constraint=constraint)
+    model = keras.models.Model(inputs, lstm(inputs))
+    model.set_weights([uniform(*weight.shape) for weight in model.get_weights()])
+    model.compile(loss="mse", optimizer="sgd")
+    x, y, kernel = uniform(4, 3, 2), uniform(4, 2), model.get_weights()[0]
+    expected = ((model.predict_on_batch(x) - y) ** 2).mean() + 0.5 * kernel[0, 0]
+    found = model.train_on_batch(x, y)
+    assert np.isclose(np.ravel(found)[0], expected), f"the loss is {found}, not {expected:.4g}"
+    assert (model.get_weights()[1] == 0.25).all(), "the weight is not constrained"

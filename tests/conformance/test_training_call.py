@@ -90,3 +90,24 @@ def test_training_reaches_a_layer_within_one_of_ones_own(subject, eager, uniform
     plain, same = (subject.to_numpy(model(x)) for _ in range(2))
     assert (trained != again).any(), "nothing is dropped"
     np.testing.assert_array_equal(plain, same)
+
+
+def test_what_a_layer_does_unless_told_is_nothing_to_the_next(subject, eager, uniform):
+    """A layer whose ``call`` has ``training=True``, as some have that prepare data: the LSTM above it drops nothing."""
+    keras = subject.keras
+
+    class Preparing(keras.layers.Layer):
+        def call(self, x, training=True):
+            return x
+
+    class Own(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.prepare, self.lstm = Preparing(), subject.lstm(16, dropout=0.5)
+
+        def call(self, x):
+            return self.lstm(self.prepare(x))
+
+    model, x = Own(), subject.tensors(uniform(BATCH, STEPS, FEATURES))
+    first, second = (subject.to_numpy(model(x)) for _ in range(2))
+    assert np.array_equal(first, second), "it drops at inference"

@@ -97,6 +97,15 @@ def test_compiled_again_it_learns_otherwise(learner, data, sgd):
     assert not any(map(np.array_equal, frozen[:3], model.get_weights()[:3])), "what was frozen did not learn"
 
 
+def test_compiled_again_it_shows_other_metrics(learner, data, sgd):
+    """Those it was compiled with before are shown no more, where others follow and where none do."""
+    model, (x, y) = learner(), data
+    for metrics, expected in ((["mae"], 2), (["mse", "mae"], 3), (None, 1)):
+        model.compile(loss="mse", optimizer=sgd(0.0), metrics=metrics, **EAGERLY)
+        found = np.size(model.evaluate(x, y, verbose=0))
+        assert found == expected, f"with metrics={metrics} it shows {found} numbers, not {expected}"
+
+
 def test_rate_is_assigned_between_steps(learner, data, sgd):
     model, assigned = learner(), [0.5, 0.125, 2.0]
     model.compile(loss="mse", optimizer=sgd(0.25), **EAGERLY)
@@ -118,6 +127,7 @@ FALLING = {
         lambda optimizers: optimizers.SGD(optimizers.schedules.PiecewiseConstantDecay([0, 1], [0.5, 0.25, 2.0])),
         [0.5, 0.25, 2.0],
     ),
+    "function": (lambda optimizers: optimizers.SGD(lambda: 0.25), [0.25, 0.25, 0.25]),
     "decay": (
         lambda optimizers: getattr(optimizers, "legacy", optimizers).SGD(0.5, decay=1.0),
         [0.5, 0.5 / 2.0, 0.5 / 3.0],
@@ -265,6 +275,18 @@ def test_accuracy_of_classes_at_each_step(subject, uniform, masked):
     assert np.isclose(found, expected), f"the accuracy is {found:.4g}, not {expected:.4g}"
 
 
+@pytest.mark.parametrize("name", ["crossentropy", "ce"])
+def test_crossentropy_by_its_short_name(subject, data, uniform, name):
+    """As ``compile`` has it of "accuracy", it is that of the targets: here the numbers of classes."""
+    layers, inputs = subject.keras.layers, subject.keras.layers.Input((STEPS, FEATURES))
+    model = subject.keras.models.Model(inputs, layers.Dense(3, activation="softmax")(subject.lstm(UNITS)(inputs)))
+    model.set_weights([uniform(*weight.shape) for weight in model.get_weights()])
+    model.compile(loss="sparse_categorical_crossentropy", optimizer="sgd", metrics=[name], **EAGERLY)
+    x, classes = data[0], np.arange(SAMPLES) % 3
+    loss, found = model.evaluate(x, classes, verbose=0)
+    assert np.isclose(found, loss), f"the cross-entropy is {found:.4g}, not {loss:.4g}"
+
+
 def test_accuracy_of_classes_in_a_column(subject, data, uniform):
     """Targets (batch, 1) are numbers of classes too, where there are several outputs."""
     layers, inputs, x = subject.keras.layers, subject.keras.layers.Input((STEPS, FEATURES)), data[0]
@@ -369,18 +391,19 @@ def test_best_weights_are_kept_in_a_file(subject, learner, data, sgd, tmp_path):
     assert same(model.get_weights(), kept[1])
 
 
-#: Optimizers and their arguments, of which some are applied to what was gathered and not to each gradient.
+#: Optimizers and their arguments, of which some are applied to what was gathered, once, and not to each gradient.
 GATHERING = {
     "plain": ("SGD", {"learning_rate": 0.5}),
     "clipnorm": ("SGD", {"learning_rate": 0.5, "clipnorm": 0.125}),
+    "corrected": ("Adam", {"learning_rate": 0.125, "epsilon": 0.125}),
     "weight_decay": ("AdamW", {"learning_rate": 0.125, "weight_decay": 0.5, "epsilon": 0.125}),
 }
 
 
 @pytest.mark.parametrize("name", GATHERING)
-def test_gradients_are_gathered_over_steps(subject, learner, data, sgd, name):
+def test_gradients_are_gathered_over_steps(subject, learner, data, name):
     """With ``gradient_accumulation_steps=2`` every second step moves the weights, by the mean of two gradients."""
-    if "gradient_accumulation_steps" not in inspect.signature(sgd.__init__).parameters:
+    if not hasattr(subject.keras.optimizers.SGD(), "gradient_accumulation_steps"):
         pytest.skip("optimizers of this Keras have no gradient_accumulation_steps")
     model, whole, (x, y), half = learner(), learner(), data, SAMPLES // 2
     kind, given = GATHERING[name]
@@ -393,7 +416,7 @@ def test_gradients_are_gathered_over_steps(subject, learner, data, sgd, name):
         assert same(model.get_weights(), start), "the first of two steps moved the weights"
         model.train_on_batch(x[half:], y[half:])
         whole.train_on_batch(x, y)
-        assert all(map(np.allclose, model.get_weights(), whole.get_weights()))
+        assert all(map(np.allclose, model.get_weights(), whole.get_weights())), "both steps came to other weights"
 
 
 def test_weights_are_overwritten_with_their_average(learner, data, sgd):
@@ -629,3 +652,43 @@ def test_what_is_computed_again_is_learnt_as_ever(subject, learner, data, sgd, a
         model.compile(loss="mse", optimizer=sgd(0.5), run_eagerly=eagerly)
         model.fit(*data, **WHOLE)
     assert same(saving.get_weights(), usual.get_weights()), "it learns something else"
+
+
+def test_step_of_ones_own_is_reported(subject, learner, data, sgd):
+    """What a model's ``train_step`` and ``test_step`` return is what is shown, a metric's mean anew in each epoch."""
+    keras = subject.keras
+    if not hasattr(keras.Model, "train_step"):
+        pytest.skip("models of this Keras have no train_step()")
+
+    class Own(keras.Model):
+        def __init__(self, inputs, outputs):
+            super().__init__(inputs, outputs)
+            self.mine = keras.metrics.Mean(name="mine")
+
+        def train_step(self, batch):
+            self.mine.update_state(batch[1])
+            return {"mine": self.mine.result()}
+
+        test_step = train_step
+
+    plain, (x, y) = learner(), data
+    model = Own(plain.inputs, plain.outputs)
+    model.compile(loss="mse", optimizer=sgd(0.5), **EAGERLY)
+    shown = model.fit(x, y, batch_size=3, epochs=2, shuffle=False, verbose=0).history
+    assert list(shown) == ["mine"], f"shown are {list(shown)}"
+    assert np.allclose(shown["mine"], y.mean()), f"the means are {shown['mine']}, not {y.mean():.4g} in each epoch"
+    found = model.evaluate(x, y, batch_size=3, verbose=0, return_dict=True)
+    assert list(found) == ["mine"], f"shown are {list(found)}"
+    assert np.isclose(found["mine"], y.mean())
+
+
+def test_model_within_has_metrics_of_its_own(subject, learner, data, sgd):
+    """A model that was compiled, and is part of another, shows nothing where the other is trained and evaluated."""
+    within, (x, y) = learner(), data
+    within.compile(loss="mse", optimizer=sgd(0.0), metrics=["mae"], **EAGERLY)
+    inputs = subject.keras.layers.Input((STEPS, FEATURES))
+    model = subject.keras.models.Model(inputs, subject.keras.layers.Dense(1)(within(inputs)))
+    model.compile(loss="mse", optimizer=sgd(0.0), metrics=["mse"], **EAGERLY)
+    shown = model.fit(x, y, **WHOLE).history
+    assert len(shown) == 2, f"shown are {list(shown)}"
+    assert np.allclose(model.evaluate(x, y, verbose=0), squares(model, x, y).mean())
