@@ -435,3 +435,10 @@ def test_words_keep_their_numbers(subject, kept):
     given = subject.tensorflow.constant([["the mat sat"], ["dog on cat"]])
     assert not np.array_equal(*subject.to_numpy(model(given))), "the words tell nothing"
     same_outputs(subject, model, again, given)
+
+
+def test_saving_is_a_module_of_tensorflow_s_keras(subject):
+    """``tf.keras.saving``, where layers of one's own are registered since TensorFlow 2.12, as the guides write it."""
+    if subject.flavour != "tensorflow.keras" or (subject.generation < 3 and not hasattr(subject.keras, "saving")):
+        pytest.skip("only TensorFlow's own Keras is meant, from 2.12 on")
+    assert hasattr(subject.keras.saving, "register_keras_serializable")
