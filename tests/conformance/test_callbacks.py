@@ -160,3 +160,19 @@ def test_rate_is_not_reduced_in_a_cooldown(subject, learner, told, cooldown, exp
     )
     told([1.0] * 4, reducing, tell)
     assert found == [0.5, *expected], f"the rates were {found}"
+
+
+@pytest.mark.parametrize("validated", [True, False])
+def test_epochs_are_written_in_rows(subject, learner, tmp_path, validated):
+    """With a column of validation where every second epoch is followed by it, and none where none is."""
+    (model, x, y), path = learner, tmp_path / "epochs.csv"
+    given = {"validation_data": (x, y), "validation_freq": 2} if validated else {}
+    history = model.fit(
+        x, y, epochs=3, verbose=0, callbacks=[subject.keras.callbacks.CSVLogger(str(path))], **given
+    ).history
+    names, *rows = [row.split(",") for row in path.read_text().split()]
+    wanted = sorted(["epoch", *history])
+    assert sorted(names) == wanted, f"the columns are {names}, not {wanted}"
+    assert [float(row[names.index("loss")]) for row in rows] == history["loss"]
+    if validated:
+        assert [row[names.index("val_loss")] for row in rows] == ["NA", str(history["val_loss"][0]), "NA"]

@@ -75,6 +75,14 @@ def test_validation_data(learner, data):
     assert np.isclose(found, expected), f"the loss of what validates is {found:.4g}, not {expected:.4g}"
 
 
+def test_data_that_are_given_validate_and_not_a_share(learner, data):
+    """``validation_data`` "will override `validation_split`"."""
+    model, (x, y, weight) = learner(), data
+    history = model.fit(x, y, validation_split=0.5, validation_data=(x[:3], y[:3], weight[:3]), verbose=0).history
+    found, expected = history["val_loss"][0], (weight * errors(model, x, y))[:3].mean()
+    assert np.isclose(found, expected), f"the loss of what validates is {found:.4g}, not {expected:.4g}"
+
+
 def test_some_steps_validate(learner, data):
     """``validation_steps`` of ``validation_batch_size`` rows, from the first one on, whatever teaches."""
     model, (x, y, weight) = learner(), data
@@ -265,3 +273,29 @@ def test_batches_of_other_lengths(subject, uniform):
         padded.train_on_batch(np.concatenate([x, padding], axis=1), y)
     assert all(map(np.allclose, as_they_are.get_weights(), padded.get_weights()))
     assert not any(map(np.allclose, as_they_are.get_weights(), start)), "nothing was learnt"
+
+
+#: Windows of a series of ten: their length, how far their steps are apart, how far their starts are.
+WINDOWS = {
+    "one_by_one": (3, 1, 1),
+    "apart": (3, 2, 1),
+    "far_apart": (2, 3, 1),
+    "starting_apart": (3, 1, 2),
+    "both": (3, 2, 2),
+}
+
+
+@pytest.mark.parametrize("name", WINDOWS)
+def test_windows_of_a_series(subject, name):
+    """Each that fits in is there, with the target of its first step."""
+    windows = getattr(subject.keras.preprocessing, "timeseries_dataset_from_array", None)
+    if windows is None:
+        pytest.skip("this Keras has no timeseries_dataset_from_array")
+    length, rate, stride = WINDOWS[name]
+    series, found = np.arange(10.0), []
+    given = {"sequence_length": length, "sampling_rate": rate, "sequence_stride": stride}
+    for inputs, targets in windows(series, -series, batch_size=4, **given):
+        found += [(list(row), target) for row, target in zip(subject.to_numpy(inputs), subject.to_numpy(targets))]
+    starts = range(0, 10 - (length - 1) * rate, stride)
+    expected = [(list(series[start::rate][:length]), -series[start]) for start in starts]
+    assert found == expected, f"there are {len(found)} windows, not {len(expected)}"

@@ -280,6 +280,16 @@ def test_clone_is_made_of_what_a_function_makes(subject, uniform, kind):
     hold_frozen(clone, model)
 
 
+def test_clone_reads_the_tensor_it_is_given(subject, uniform):
+    """``clone_model(input_tensors=)`` puts new layers on it: a larger model can be made that goes through them."""
+    keras = subject.keras
+    model, inputs = chain(subject, ["first", "second"]), keras.Input((STEPS, UNITS))
+    clone = keras.models.clone_model(model, input_tensors=inputs)
+    clone.set_weights(model.get_weights())
+    larger, x = keras.Model(inputs, clone.output), uniform(BATCH, STEPS, UNITS)
+    assert np.array_equal(larger.predict_on_batch(x), model.predict_on_batch(x))
+
+
 def test_clone_of_a_model_within(subject):
     """With ``recursive=True`` the function makes the layers of models within, too."""
     clone_model = subject.keras.models.clone_model

@@ -76,6 +76,49 @@ def test_metric_is_that_of_all_batches(subject, uniform, name):
     assert np.isclose(subject.to_numpy(metric.result()), METRICS[name](y[batch], p[batch]))
 
 
+@pytest.mark.parametrize("name", ["Precision", "Recall"])
+def test_metric_of_one_class_is_weighted(subject, uniform, name):
+    """With ``class_id`` it is that of one column, whose samples count as much as they weigh."""
+    y, p, weights = np.round(np.abs(uniform(5, 3))), np.abs(uniform(5, 3)), np.float32(1.5) + uniform(5)
+    y[0, 1], p[0, 1] = 1.0, 0.75
+    metric = getattr(subject.keras.metrics, name)(class_id=1)
+    metric.update_state(subject.tensors(y), subject.tensors(p), sample_weight=subject.tensors(weights))
+    right, found = y[:, 1] == 1.0, p[:, 1] > 0.5
+    expected = weights[right & found].sum() / weights[found if name == "Precision" else right].sum()
+    assert np.isclose(subject.to_numpy(metric.result()), expected)
+
+
+@pytest.mark.parametrize("name", ["SparseTopKCategoricalAccuracy", "TopKCategoricalAccuracy"])
+def test_right_class_of_each_step_is_among_the_likeliest(subject, uniform, name):
+    """Of sequences, targets (batch, T) or (batch, T, classes), it is asked of each step."""
+    p, y = uniform(2, 3, 5), np.argsort(uniform(2, 3, 5))[..., 0]
+    expected = (np.argsort(p)[..., -2:] == y[..., None]).any(axis=-1).mean()
+    metric = getattr(subject.keras.metrics, name)(k=2)
+    metric.update_state(
+        subject.tensors(y if name.startswith("Sparse") else np.eye(5, dtype="float32")[y]), subject.tensors(p)
+    )
+    assert np.isclose(subject.to_numpy(metric.result()), expected)
+
+
+@pytest.mark.parametrize("name", ["crossentropy", "accuracy", "top_k_accuracy"])
+def test_number_of_a_class_is_not_rounded(subject, name):
+    """Predictions are float16, which has no 2049, of the second of two samples right."""
+    y, p = np.array([2048, 2049]), np.zeros((2, 2050), "float16")
+    p[:, 2049] = 1.0
+    if name == "crossentropy":
+        loss = subject.keras.losses.SparseCategoricalCrossentropy(reduction="none")
+        wrong, right = cost(subject, loss, y, p)
+        assert right < 1.0 < wrong, f"of class 2048 the loss is {wrong:.4g}, of 2049, which is predicted, {right:.4g}"
+    else:
+        metrics = subject.keras.metrics
+        metric = (
+            metrics.SparseCategoricalAccuracy() if name == "accuracy" else metrics.SparseTopKCategoricalAccuracy(k=1)
+        )
+        metric.update_state(subject.tensors(y), subject.tensors(p))
+        found = subject.to_numpy(metric.result())
+        assert found == 0.5, f"{found} of the classes are right"
+
+
 @pytest.mark.parametrize("logits", [False, True], ids=["probabilities", "logits"])
 def test_sparse_categorical_crossentropy(subject, logits):
     """Of targets that are numbers of classes it is -log p of the right one."""
@@ -100,6 +143,17 @@ def test_smoothed_labels_are_mixed_with_all_classes_alike(subject, name, classes
     loss = getattr(subject.keras.losses, name)
     found = cost(subject, loss(label_smoothing=0.2), Y, P)
     assert np.isclose(found, cost(subject, loss(), (0.8 * Y + 0.2 / classes).astype("float32"), P))
+
+
+def test_smoothed_labels_of_classes_along_another_axis(subject):
+    """With ``axis=1`` there are as many classes as that axis is long, whatever the last one is."""
+    loss = subject.keras.losses.CategoricalCrossentropy
+    if "axis" not in inspect.signature(loss).parameters:
+        pytest.skip("this Keras has no CategoricalCrossentropy(axis=)")
+    y, p = (np.stack([array, array], axis=-1) for array in (Y, P))
+    found = cost(subject, loss(label_smoothing=0.25, axis=1), y, p)
+    expected = cost(subject, loss(label_smoothing=0.25), Y, P)
+    assert np.isclose(found, expected), f"the loss is {found:.4g}, not {expected:.4g}"
 
 
 @pytest.mark.parametrize("weights", [None, np.array([3.0, 0.5], "float32")], ids=["alike", "weighed"])

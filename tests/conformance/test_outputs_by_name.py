@@ -69,6 +69,21 @@ def test_metrics_by_name_are_those_of_their_outputs(reported, kind):
     assert np.isclose(found["first_mse"], (first**2).mean())
 
 
+def test_metric_given_for_two_outputs(subject, reported):
+    """It is that of each, or refused."""
+    metric = subject.keras.metrics.MeanAbsoluteError(name="mae")
+    try:
+        found, off = reported(loss=["mse", "mse"], metrics={name: [metric] for name in NAMES})
+    except ValueError as refused:
+        assert "metric" in str(refused)
+        return
+    for name, differences in zip(NAMES, off):
+        one, expected = found.get(f"{name}_mae"), np.abs(differences).mean()
+        assert one is not None and np.isclose(one, expected), (
+            f"the metrics are {found}, that of {name} is {expected:.4g}"
+        )
+
+
 @pytest.mark.parametrize("run_eagerly", [True, False], ids=["eager", "graph"])
 def test_loss_of_each_output_is_that_of_all_samples(reported, run_eagerly):
     """Each counts the same, those of a smaller last batch too, and no weight of losses."""
