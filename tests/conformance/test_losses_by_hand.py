@@ -100,23 +100,22 @@ def test_right_class_of_each_step_is_among_the_likeliest(subject, uniform, name)
     assert np.isclose(subject.to_numpy(metric.result()), expected)
 
 
-@pytest.mark.parametrize("name", ["crossentropy", "accuracy", "top_k_accuracy"])
-def test_number_of_a_class_is_not_rounded(subject, name):
-    """Predictions are float16, which has no 2049, of the second of two samples right."""
-    y, p = np.array([2048, 2049]), np.zeros((2, 2050), "float16")
-    p[:, 2049] = 1.0
-    if name == "crossentropy":
-        loss = subject.keras.losses.SparseCategoricalCrossentropy(reduction="none")
-        wrong, right = cost(subject, loss, y, p)
-        assert right < 1.0 < wrong, f"of class 2048 the loss is {wrong:.4g}, of 2049, which is predicted, {right:.4g}"
-    else:
-        metrics = subject.keras.metrics
-        metric = (
-            metrics.SparseCategoricalAccuracy() if name == "accuracy" else metrics.SparseTopKCategoricalAccuracy(k=1)
-        )
-        metric.update_state(subject.tensors(y), subject.tensors(p))
-        found = subject.to_numpy(metric.result())
-        assert found == 0.5, f"{found} of the classes are right"
+#: Class 2049 is predicted for two samples, right for the second, by float16, which has no 2049.
+NUMBERS, CERTAIN = np.array([2048, 2049]), np.eye(2050, dtype="float16")[[2049, 2049]]
+
+
+def test_number_of_a_class_is_not_rounded(subject):
+    loss = subject.keras.losses.SparseCategoricalCrossentropy(reduction="none")
+    wrong, right = cost(subject, loss, NUMBERS, CERTAIN)
+    assert right < 1.0 < wrong, f"the losses are {wrong:.4g} of the wrong class and {right:.4g} of the right one"
+
+
+@pytest.mark.parametrize("name", ["SparseCategoricalAccuracy", "SparseTopKCategoricalAccuracy"])
+def test_number_of_a_class_is_not_rounded_by_a_metric(subject, name):
+    metric = getattr(subject.keras.metrics, name)(**{"k": 1} if "TopK" in name else {})
+    metric.update_state(subject.tensors(NUMBERS), subject.tensors(CERTAIN))
+    found = subject.to_numpy(metric.result())
+    assert found == 0.5, f"of two classes {2.0 * found:.0f} are right"
 
 
 @pytest.mark.parametrize("logits", [False, True], ids=["probabilities", "logits"])

@@ -75,13 +75,14 @@ def test_metric_given_for_two_outputs(subject, reported):
     try:
         found, off = reported(loss=["mse", "mse"], metrics={name: [metric] for name in NAMES})
     except ValueError as refused:
-        assert "metric" in str(refused)
-        return
+        if "metric" not in str(refused):
+            raise
+        pytest.skip("this Keras refuses it")
     for name, differences in zip(NAMES, off):
-        one, expected = found.get(f"{name}_mae"), np.abs(differences).mean()
-        assert one is not None and np.isclose(one, expected), (
-            f"the metrics are {found}, that of {name} is {expected:.4g}"
-        )
+        expected = np.abs(differences).mean()
+        assert f"{name}_mae" in found, f"of {name} there is no metric"
+        one = found[f"{name}_mae"]
+        assert np.isclose(one, expected), f"the metric of {name} is {one:.4g}, not {expected:.4g}"
 
 
 @pytest.mark.parametrize("run_eagerly", [True, False], ids=["eager", "graph"])
