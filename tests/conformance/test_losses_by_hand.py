@@ -166,6 +166,17 @@ def test_losses_of_samples_are_reduced_as_asked(subject, weights):
         assert np.allclose(found, wanted), f"{reduction} is {found}, not {wanted}"
 
 
+def test_loss_of_float64_is_not_rounded(subject):
+    """Where what is predicted is float64; from Keras 3 on where the loss is told so."""
+    loss, told = subject.keras.losses.MeanAbsoluteError, {}
+    if subject.generation >= 3:
+        if "dtype" not in inspect.signature(loss).parameters:
+            pytest.skip("losses of this Keras are told no dtype")
+        told = {"dtype": "float64"}
+    found = cost(subject, loss(**told), np.zeros((2, 1)), np.full((2, 1), 1.0 + 2.0**-30))
+    assert found == 1.0 + 2.0**-30, f"the loss is 1 + {found - 1.0:.3g}, not 1 + {2.0**-30:.3g}"
+
+
 def test_mean_of_losses_by_the_sum_of_weights(subject):
     """As ``reduction="mean_with_sample_weight"``: a sample of weight 3 counts as three of them do."""
     try:
