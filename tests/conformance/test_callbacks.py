@@ -162,7 +162,7 @@ def test_rate_is_not_reduced_in_a_cooldown(subject, learner, told, cooldown, exp
     assert found == [0.5, *expected], f"the rates were {found}"
 
 
-@pytest.mark.parametrize("validated", [True, False])
+@pytest.mark.parametrize("validated", [True, False], ids=["validated", "not_validated"])
 def test_epochs_are_written_in_rows(subject, learner, tmp_path, validated):
     """With a column of validation where every second epoch is followed by it, and none where none is."""
     (model, x, y), path = learner, tmp_path / "epochs.csv"

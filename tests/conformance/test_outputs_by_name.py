@@ -62,6 +62,17 @@ def test_losses_by_name_are_those_of_their_outputs(reported, form):
     assert np.isclose(found["loss"], expected), f"the loss is {found['loss']:.4g}, not {expected:.4g}"
 
 
+#: Losses of which one is None.
+ONE_LOSS = {"first": [None, "mae"], "second": ["mae", None], "by_name": {"second": None, "first": "mae"}}
+
+
+@pytest.mark.parametrize("form", ONE_LOSS)
+def test_output_without_a_loss_adds_nothing(reported, form):
+    found, (second, first) = reported(loss=ONE_LOSS[form])
+    expected = np.abs(second if form == "second" else first).mean()
+    assert np.isclose(found["loss"], expected), f"the loss is {found['loss']:.4g}, not {expected:.4g}"
+
+
 @pytest.mark.parametrize("kind", ["metrics", "weighted_metrics"])
 def test_metrics_by_name_are_those_of_their_outputs(reported, kind):
     found, (second, first) = reported(loss=["mse", "mse"], **{kind: {"second": ["mae"], "first": ["mse"]}})
