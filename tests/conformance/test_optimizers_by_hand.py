@@ -59,6 +59,15 @@ def nadam(gradients):
     return weight
 
 
+def in_rows(subject, gradient):
+    """The same gradient, that of a matrix in rows of which two are of the first row."""
+    if gradient.ndim == 1:
+        return subject.tensors(gradient)
+    first, second = gradient
+    rows = subject.tensors(np.stack([np.float32(0.25) * first, second, np.float32(0.75) * first]))
+    return subject.tensorflow.IndexedSlices(rows, subject.tensors(np.array([0, 1, 0])), gradient.shape)
+
+
 BETAS = {"beta_1": BETA_1, "beta_2": BETA_2}
 
 #: By the name of an optimizer, its arguments beside the rate, and where weights of 0 come to by gradients.
@@ -84,7 +93,7 @@ def stepped(subject, gradients):
     if subject.tensorflow is None:
         pytest.skip("optimizers are given TensorFlow's gradients here")
 
-    def stepped(name, in_a_graph=False):
+    def stepped(name, in_a_graph=False, of_words=False):
         if not hasattr(subject.keras.optimizers, name):
             pytest.skip(f"this Keras has no {name}")
         optimizer = getattr(subject.keras.optimizers, name)(RATE, **FORMULAS[name][0])
@@ -96,8 +105,9 @@ def stepped(subject, gradients):
         def step(given):
             optimizer.apply_gradients(list(zip(given, weights)))
 
-        for given in gradients:
-            (subject.tensorflow.function(step) if in_a_graph else step)(subject.tensors(given))
+        for arrays in gradients:
+            given = [in_rows(subject, array) for array in arrays] if of_words else subject.tensors(arrays)
+            (subject.tensorflow.function(step) if in_a_graph else step)(given)
         return lstm.get_weights()
 
     return stepped
@@ -121,4 +131,11 @@ def test_steps_are_those_of_the_formula(stepped, gradients, name):
 @pytest.mark.parametrize("name", FORMULAS)
 def test_steps_in_a_graph_are_those_outside(stepped, name):
     for found, wanted in zip(stepped(name, in_a_graph=True), stepped(name)):
+        assert np.allclose(found, wanted), f"a weight is {found.flat[0]:.6g}, not {wanted.flat[0]:.6g}"
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_gradients_of_one_row_are_added(stepped, name):
+    """As are those of an Embedding for a word that occurs twice."""
+    for found, wanted in zip(stepped(name, of_words=True), stepped(name)):
         assert np.allclose(found, wanted), f"a weight is {found.flat[0]:.6g}, not {wanted.flat[0]:.6g}"
