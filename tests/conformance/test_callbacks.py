@@ -141,6 +141,24 @@ def test_files_are_saved_after_so_many_batches(subject, learner, tmp_path):
     assert found == [3, 6], f"it was saved after batches {found}"
 
 
+def test_files_are_saved_where_batches_are_taken_together(subject, learner, tmp_path):
+    """Two by two, by ``steps_per_execution``: of 8 after the fourth and the eighth."""
+    callbacks, path, found = subject.keras.callbacks, tmp_path / "model.weights.h5", []
+    model, x, y = learner
+    if "steps_per_execution" not in inspect.signature(model.compile).parameters:
+        pytest.skip("this Keras has no steps_per_execution")
+
+    def look(batch, logs):
+        if path.exists():
+            found.append(batch + 1)
+            path.unlink()
+
+    model.compile(loss="mse", optimizer="sgd", steps_per_execution=2)
+    given = [checkpoint(subject, path, save_freq=4), callbacks.LambdaCallback(on_batch_end=look)]
+    model.fit(x, y, batch_size=1, verbose=0, callbacks=given)
+    assert found == [4, 8], f"it was saved after batches {found}"
+
+
 def test_nothing_is_saved_that_is_no_better_than_the_threshold(subject, told, tmp_path):
     if "initial_value_threshold" not in inspect.signature(subject.keras.callbacks.ModelCheckpoint.__init__).parameters:
         pytest.skip("the ModelCheckpoint of this Keras has no initial_value_threshold")
@@ -204,3 +222,19 @@ def test_next_training_begins_with_its_first_epoch(interrupted):
     interrupted()
     _, epochs = train()
     assert epochs == [0, 1, 2, 3], f"the next training had the epochs {epochs}"
+
+
+@pytest.mark.parametrize("validated", [True, False], ids=["validated", "not_validated"])
+def test_epochs_are_written_in_rows(subject, learner, tmp_path, validated):
+    """With a column of validation where every second epoch is followed by it, and none where none is."""
+    (model, x, y), path = learner, tmp_path / "epochs.csv"
+    given = {"validation_data": (x, y), "validation_freq": 2} if validated else {}
+    history = model.fit(
+        x, y, epochs=3, verbose=0, callbacks=[subject.keras.callbacks.CSVLogger(str(path))], **given
+    ).history
+    names, *rows = [row.split(",") for row in path.read_text().split()]
+    wanted = sorted(["epoch", *history])
+    assert sorted(names) == wanted, f"the columns are {names}, not {wanted}"
+    assert [float(row[names.index("loss")]) for row in rows] == history["loss"]
+    if validated:
+        assert [row[names.index("val_loss")] for row in rows] == ["NA", str(history["val_loss"][0]), "NA"]

@@ -1,5 +1,7 @@
 """Configurations: a layer made again from ``get_config()`` is the same layer."""
 
+import copy
+
 import numpy as np
 import pytest
 from by_hand import call
@@ -71,6 +73,17 @@ def test_layer_made_again_computes_the_same(subject, by_hand, uniform, name, mas
     one, other = first(x, **given), call(subject, second, x, **given)
     assert len(one) == len(other)
     assert all(map(np.array_equal, one, other))
+
+
+@each_layer
+def test_deep_copy_computes_the_same(by_hand, uniform, name):
+    """And has weights of its own."""
+    description = LAYERS[name]
+    made = by_hand(description, (BATCH, 2, STEPS, FEATURES) if name == "TimeDistributed" else (BATCH, STEPS, FEATURES))
+    x = uniform(BATCH, 2, STEPS, FEATURES) if name == "TimeDistributed" else uniform(BATCH, STEPS, FEATURES)
+    copied, expected = copy.deepcopy(made.layer), made(x)
+    made.layer.set_weights([0.0 * weight for weight in made.weights])
+    assert all(map(np.array_equal, call(made.subject, copied, x), expected))
 
 
 @each_layer

@@ -52,9 +52,11 @@ OBJECTS = {
         "CosineSimilarity": {"axis": 1},
     },
     "metrics": {
+        "AUC": {"num_thresholds": 7, "curve": "PR", "multi_label": True, "num_labels": 3, "from_logits": True},
         "BinaryAccuracy": {"threshold": 0.25, "name": "mine"},
         "BinaryCrossentropy": {"from_logits": True, "label_smoothing": 0.25},
         "CosineSimilarity": {"axis": 1},
+        "Precision": {"thresholds": 0.25, "top_k": 2, "class_id": 1},
         "SparseTopKCategoricalAccuracy": {"k": 3},
     },
     "optimizers.schedules": {

@@ -75,6 +75,14 @@ def test_validation_data(learner, data):
     assert np.isclose(found, expected), f"the loss of what validates is {found:.4g}, not {expected:.4g}"
 
 
+def test_data_that_are_given_validate_and_not_a_share(learner, data):
+    """``validation_data`` "will override `validation_split`"."""
+    model, (x, y, weight) = learner(), data
+    history = model.fit(x, y, validation_split=0.5, validation_data=(x[:3], y[:3], weight[:3]), verbose=0).history
+    found, expected = history["val_loss"][0], (weight * errors(model, x, y))[:3].mean()
+    assert np.isclose(found, expected), f"the loss of what validates is {found:.4g}, not {expected:.4g}"
+
+
 def test_some_steps_validate(learner, data):
     """``validation_steps`` of ``validation_batch_size`` rows, from the first one on, whatever teaches."""
     model, (x, y, weight) = learner(), data
@@ -211,6 +219,36 @@ def test_weights_of_classes_are_those_of_their_samples(subject, uniform, loss):
     of_classes = trained(class_weight={0: 1.0, 1: 3.0, 2: 5.0})
     assert all(map(np.array_equal, of_classes, trained(sample_weight=np.array(by_sample, "float32"))))
     assert not any(map(np.array_equal, of_classes, trained())), "the weights made no difference"
+
+
+#: Forms of numbers of classes at each step: the loss that takes them, and what they become.
+AT_EACH_STEP = {
+    "rows": ("categorical_crossentropy", lambda classes: np.eye(3, dtype="float32")[classes]),
+    "column": ("sparse_categorical_crossentropy", lambda classes: classes[..., None]),
+    "bare": ("sparse_categorical_crossentropy", lambda classes: classes),
+}
+
+
+@pytest.mark.parametrize("form", AT_EACH_STEP)
+def test_weights_of_classes_at_each_step(subject, uniform, form):
+    """Of sequences a class weighs its steps. Without an axis of their own, numbers of classes may be refused."""
+    keras, (loss, targets) = subject.keras, AT_EACH_STEP[form]
+    inputs = keras.Input((STEPS, FEATURES))
+    head = keras.layers.Dense(3, activation="softmax")
+    model = keras.Model(inputs, head(subject.lstm(2, return_sequences=True)(inputs)))
+    model.set_weights([uniform(*weight.shape) for weight in model.get_weights()])
+    model.compile(loss=loss, optimizer=keras.optimizers.SGD(0.0), run_eagerly=True)
+    x, classes, weights = uniform(SAMPLES, STEPS, FEATURES), np.argsort(uniform(SAMPLES, STEPS, 3))[..., 0], [1, 3, 5]
+    off = -np.log(np.take_along_axis(model.predict_on_batch(x), classes[..., None], axis=-1))[..., 0]
+    expected = (np.array(weights)[classes] * off).mean()
+    given = {"class_weight": dict(enumerate(weights)), "batch_size": SAMPLES, "verbose": 0}
+    try:
+        (found,) = model.fit(x, targets(classes), **given).history["loss"]
+    except Exception:
+        if form == "bare":
+            pytest.skip("this Keras refuses them")
+        raise
+    assert np.isclose(found, expected), f"the loss is {found:.4g}, not {expected:.4g}"
 
 
 #: Ways to give one batch of inputs and targets, from the subject and the arrays.

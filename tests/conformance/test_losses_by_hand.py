@@ -76,6 +76,48 @@ def test_metric_is_that_of_all_batches(subject, uniform, name):
     assert np.isclose(subject.to_numpy(metric.result()), METRICS[name](y[batch], p[batch]))
 
 
+@pytest.mark.parametrize("name", ["Precision", "Recall"])
+def test_metric_of_one_class_is_weighted(subject, uniform, name):
+    """With ``class_id`` it is that of one column, whose samples count as much as they weigh."""
+    y, p, weights = np.round(np.abs(uniform(5, 3))), np.abs(uniform(5, 3)), np.float32(1.5) + uniform(5)
+    y[0, 1], p[0, 1] = 1.0, 0.75
+    metric = getattr(subject.keras.metrics, name)(class_id=1)
+    metric.update_state(subject.tensors(y), subject.tensors(p), sample_weight=subject.tensors(weights))
+    right, found = y[:, 1] == 1.0, p[:, 1] > 0.5
+    expected = weights[right & found].sum() / weights[found if name == "Precision" else right].sum()
+    assert np.isclose(subject.to_numpy(metric.result()), expected)
+
+
+@pytest.mark.parametrize("name", ["SparseTopKCategoricalAccuracy", "TopKCategoricalAccuracy"])
+def test_right_class_of_each_step_is_among_the_likeliest(subject, uniform, name):
+    """Of sequences, targets (batch, T) or (batch, T, classes), it is asked of each step."""
+    p, y = uniform(2, 3, 5), np.argsort(uniform(2, 3, 5))[..., 0]
+    expected = (np.argsort(p)[..., -2:] == y[..., None]).any(axis=-1).mean()
+    metric = getattr(subject.keras.metrics, name)(k=2)
+    metric.update_state(
+        subject.tensors(y if name.startswith("Sparse") else np.eye(5, dtype="float32")[y]), subject.tensors(p)
+    )
+    assert np.isclose(subject.to_numpy(metric.result()), expected)
+
+
+#: Class 2049 is predicted for two samples, right for the second, by float16, which has no 2049.
+NUMBERS, CERTAIN = np.array([2048, 2049]), np.eye(2050, dtype="float16")[[2049, 2049]]
+
+
+def test_number_of_a_class_is_not_rounded(subject):
+    loss = subject.keras.losses.SparseCategoricalCrossentropy(reduction="none")
+    wrong, right = cost(subject, loss, NUMBERS, CERTAIN)
+    assert right < 1.0 < wrong, f"the losses are {wrong:.4g} of the wrong class and {right:.4g} of the right one"
+
+
+@pytest.mark.parametrize("name", ["SparseCategoricalAccuracy", "SparseTopKCategoricalAccuracy"])
+def test_number_of_a_class_is_not_rounded_by_a_metric(subject, name):
+    metric = getattr(subject.keras.metrics, name)(**{"k": 1} if "TopK" in name else {})
+    metric.update_state(subject.tensors(NUMBERS), subject.tensors(CERTAIN))
+    found = subject.to_numpy(metric.result())
+    assert found == 0.5, f"of two classes {2.0 * found:.0f} are right"
+
+
 @pytest.mark.parametrize("logits", [False, True], ids=["probabilities", "logits"])
 def test_sparse_categorical_crossentropy(subject, logits):
     """Of targets that are numbers of classes it is -log p of the right one."""
@@ -122,6 +164,17 @@ def test_losses_of_samples_are_reduced_as_asked(subject, weights):
     for reduction, wanted in expected.items():
         found = cost(subject, subject.keras.losses.MeanSquaredError(reduction=reduction), Y, P, *given)
         assert np.allclose(found, wanted), f"{reduction} is {found}, not {wanted}"
+
+
+def test_loss_of_float64_is_not_rounded(subject):
+    """Where what is predicted is float64; from Keras 3 on where the loss is told so."""
+    loss, told = subject.keras.losses.MeanAbsoluteError, {}
+    if subject.generation >= 3:
+        if "dtype" not in inspect.signature(loss).parameters:
+            pytest.skip("losses of this Keras are told no dtype")
+        told = {"dtype": "float64"}
+    found = cost(subject, loss(**told), np.zeros((2, 1)), np.full((2, 1), 1.0 + 2.0**-30))
+    assert found == 1.0 + 2.0**-30, f"the loss is 1 + {found - 1.0:.3g}, not 1 + {2.0**-30:.3g}"
 
 
 def test_mean_of_losses_by_the_sum_of_weights(subject):

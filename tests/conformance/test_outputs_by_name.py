@@ -69,6 +69,22 @@ def test_metrics_by_name_are_those_of_their_outputs(reported, kind):
     assert np.isclose(found["first_mse"], (first**2).mean())
 
 
+def test_metric_given_for_two_outputs(subject, reported):
+    """It is that of each, or refused."""
+    metric = subject.keras.metrics.MeanAbsoluteError(name="mae")
+    try:
+        found, off = reported(loss=["mse", "mse"], metrics={name: [metric] for name in NAMES})
+    except ValueError as refused:
+        if "metric" not in str(refused):
+            raise
+        pytest.skip("this Keras refuses it")
+    for name, differences in zip(NAMES, off):
+        expected = np.abs(differences).mean()
+        assert f"{name}_mae" in found, f"of {name} there is no metric"
+        one = found[f"{name}_mae"]
+        assert np.isclose(one, expected), f"the metric of {name} is {one:.4g}, not {expected:.4g}"
+
+
 @pytest.mark.parametrize("run_eagerly", [True, False], ids=["eager", "graph"])
 def test_loss_of_each_output_is_that_of_all_samples(reported, run_eagerly):
     """Each counts the same, those of a smaller last batch too, and no weight of losses."""
@@ -80,20 +96,22 @@ def test_loss_of_each_output_is_that_of_all_samples(reported, run_eagerly):
         assert np.isclose(one, expected), f"the loss of {name} is {one:.4g}, not {expected:.4g}"
 
 
-#: A loss of the first output alone, and the targets there are.
+#: Losses of one output, the targets there are, and which output it is.
 ALONE = {
-    "in_order": (["mse", None], lambda y: y),
-    "by_name": ({"second": "mse"}, lambda y: {"second": y[0]}),
-    "by_name_of_all_targets": ({"second": "mse"}, lambda y: dict(zip(NAMES, y))),
+    "in_order": (["mse", None], lambda y: y, 0),
+    "behind_none": ([None, "mse"], lambda y: y, 1),
+    "by_name": ({"second": "mse"}, lambda y: {"second": y[0]}, 0),
+    "by_name_of_all_targets": ({"second": "mse"}, lambda y: dict(zip(NAMES, y)), 0),
+    "by_name_beside_none": ({"second": None, "first": "mse"}, lambda y: y, 1),
 }
 
 
 @pytest.mark.parametrize("form", ALONE)
 def test_output_without_a_loss_costs_nothing(reported, data, form):
     """An output that is there for predictions alone, as the states of an LSTM may be."""
-    loss, targets = ALONE[form]
-    found, (second, _) = reported(loss=loss, targets=targets(data[1]))
-    expected = (second**2).mean()
+    loss, targets, number = ALONE[form]
+    found, off = reported(loss=loss, targets=targets(data[1]))
+    expected = (off[number] ** 2).mean()
     assert np.isclose(found["loss"], expected), f"the loss is {found['loss']:.4g}, not {expected:.4g}"
 
 

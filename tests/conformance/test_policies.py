@@ -113,3 +113,25 @@ def test_floatx_is_the_dtype_of_a_layer(subject, by_hand, uniform):
         outputs, weights = call(subject, layer, x), layer.get_weights()
     assert {array.dtype.name for array in (*weights, *outputs)} == {"float64"}
     agree(outputs, told.expected(x))
+
+
+@pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize("name", ["Attention", "AdditiveAttention", "MultiHeadAttention"])
+def test_attention_of_half_precision_leaves_padding_out(subject, uniform, name):
+    """And returns half precision, as any layer of it does. As many steps ask as there are rows."""
+    layers, x, counts = subject.keras.layers, uniform(*SHAPE).astype("float16"), np.arange(STEPS) < 2
+    if not hasattr(layers, name):
+        pytest.skip(f"this Keras has no {name}")
+    heads = name == "MultiHeadAttention"
+    layer = layers.MultiHeadAttention(1, UNITS, dtype="float16") if heads else getattr(layers, name)(dtype="float16")
+
+    def attention(values):
+        given = subject.tensors(x[:, :BATCH]), subject.tensors(values)
+        mask = subject.tensors(np.broadcast_to(counts, (BATCH, STEPS)))
+        if heads:
+            return layer(*given, attention_mask=mask)
+        return layer(list(given), mask=[subject.tensors(np.ones((BATCH, BATCH), bool)), mask])
+
+    found, expected = (subject.to_numpy(attention(np.where(counts[:, None], x, value))) for value in (x, 8 * x))
+    assert found.dtype == "float16", f"it returns {found.dtype}"
+    assert np.array_equal(found, expected)

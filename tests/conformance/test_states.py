@@ -337,10 +337,14 @@ def changed(description, **changes):
     return replace(description, **changes)
 
 
-@pytest.mark.parametrize("name", LAYERS)
+#: All of them, and halves of which each has the states of two cells.
+RETURNING_STATES = {**LAYERS, "Bidirectional_of_two": Bidirectional(LAYERS["RNN_of_two"])}
+
+
+@pytest.mark.parametrize("name", RETURNING_STATES)
 def test_states_are_taken_back_as_they_were_returned(by_hand, uniform, name):
     """What a call returns behind its output is the initial state that the next call takes, nested as it is."""
-    layer = by_hand(changed(LAYERS[name], stateful=False, return_state=True), (BATCH, None, FEATURES))
+    layer = by_hand(changed(RETURNING_STATES[name], stateful=False, return_state=True), (BATCH, None, FEATURES))
     if not layer.subject.eager:
         pytest.skip("this Keras does not compute eagerly")
     first, second = (layer.subject.tensors(uniform(*SHAPE)) for _ in range(2))

@@ -453,6 +453,24 @@ def test_training_ends_with_the_average_of_weights(subject, learner, data, sgd):
     assert all(map(np.allclose, model.get_weights(), expected))
 
 
+def test_average_leaves_weights_alone_that_do_not_learn(subject, data, uniform, sgd):
+    """The first of two heads is in no loss; each weight has its own average. The first step has rate 0."""
+    if "use_ema" not in inspect.signature(sgd.__init__).parameters:
+        pytest.skip("optimizers of this Keras have no use_ema")
+    layers, inputs = subject.keras.layers, subject.keras.Input((STEPS, FEATURES))
+    read = subject.lstm(UNITS)(inputs)
+    model = subject.keras.Model(inputs, [layers.Dense(1, name=name)(read) for name in ("idle", "learning")])
+    model.set_weights([uniform(*weight.shape) for weight in model.get_weights()])
+    model.compile(loss=[None, "mse"], optimizer=sgd(0.0, use_ema=True, ema_momentum=0.75), **EAGERLY)
+    (x, y), start = data, model.get_weights()
+    for rate in (0.0, 0.5):
+        model.optimizer.learning_rate = rate
+        model.train_on_batch(x, [y, y])
+    expected = [0.75 * one + 0.25 * other for one, other in zip(start, model.get_weights())]
+    model.optimizer.finalize_variable_values(model.trainable_variables)
+    assert all(map(np.allclose, model.get_weights(), expected)), "a weight is not its average"
+
+
 def test_factor_of_the_loss_is_taken_out_of_the_gradients(learner, data, sgd):
     if "loss_scale_factor" not in inspect.signature(sgd.__init__).parameters:
         pytest.skip("optimizers of this Keras have no loss_scale_factor")
