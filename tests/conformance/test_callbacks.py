@@ -124,38 +124,41 @@ def test_files_are_numbered_from_the_first_epoch(subject, told, tmp_path):
     assert found == ["1-0.50.weights.h5", "2-0.25.weights.h5"]
 
 
-def test_files_are_saved_after_so_many_batches(subject, learner, tmp_path):
+@pytest.fixture
+def saved_after(subject, learner, tmp_path):
+    """After which of the 8 batches a file is there that was not there before."""
+
+    def saved_after(save_freq):
+        (model, x, y), path, found = learner, tmp_path / "model.weights.h5", []
+
+        def look(batch, logs):
+            if path.exists():
+                found.append(batch + 1)
+                path.unlink()
+
+        looking = subject.keras.callbacks.LambdaCallback(on_batch_end=look)
+        saving = checkpoint(subject, path, save_freq=save_freq)
+        model.fit(x, y, batch_size=1, verbose=0, callbacks=[saving, looking])
+        return found
+
+    return saved_after
+
+
+def test_files_are_saved_after_so_many_batches(subject, saved_after):
     """Of 8 after the third and the sixth."""
-    callbacks, path, found = subject.keras.callbacks, tmp_path / "model.weights.h5", []
-    if "save_freq" not in inspect.signature(callbacks.ModelCheckpoint.__init__).parameters:
+    if "save_freq" not in inspect.signature(subject.keras.callbacks.ModelCheckpoint.__init__).parameters:
         pytest.skip("the ModelCheckpoint of this Keras has no save_freq")
-
-    def look(batch, logs):
-        if path.exists():
-            found.append(batch + 1)
-            path.unlink()
-
-    model, x, y = learner
-    given = [checkpoint(subject, path, save_freq=3), callbacks.LambdaCallback(on_batch_end=look)]
-    model.fit(x, y, batch_size=1, verbose=0, callbacks=given)
+    found = saved_after(3)
     assert found == [3, 6], f"it was saved after batches {found}"
 
 
-def test_files_are_saved_where_batches_are_taken_together(subject, learner, tmp_path):
+def test_files_are_saved_where_batches_are_taken_together(learner, saved_after):
     """Two by two, by ``steps_per_execution``: of 8 after the fourth and the eighth."""
-    callbacks, path, found = subject.keras.callbacks, tmp_path / "model.weights.h5", []
-    model, x, y = learner
+    model = learner[0]
     if "steps_per_execution" not in inspect.signature(model.compile).parameters:
         pytest.skip("this Keras has no steps_per_execution")
-
-    def look(batch, logs):
-        if path.exists():
-            found.append(batch + 1)
-            path.unlink()
-
     model.compile(loss="mse", optimizer="sgd", steps_per_execution=2)
-    given = [checkpoint(subject, path, save_freq=4), callbacks.LambdaCallback(on_batch_end=look)]
-    model.fit(x, y, batch_size=1, verbose=0, callbacks=given)
+    found = saved_after(4)
     assert found == [4, 8], f"it was saved after batches {found}"
 
 
