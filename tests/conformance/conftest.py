@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from by_hand import ByHand
+from keeping import keep
 
 from conformance.data import seed
 
@@ -16,6 +17,27 @@ def uniform(request):
         return (2.0 * random.random_sample(shape) - 1.0).astype(np.float16).astype(np.float32)
 
     return uniform
+
+
+@pytest.fixture
+def draw_weights(uniform):
+    """Give a model drawn weights."""
+
+    def draw_weights(model):
+        model.set_weights([uniform(*weight.shape) for weight in model.get_weights()])
+        return model
+
+    return draw_weights
+
+
+@pytest.fixture
+def kept(subject, tmp_path):
+    """Keep a model in one of the ways, and give back what is read or copied."""
+
+    def kept(model, way, program=None):
+        return keep(subject, model, way, program, tmp_path)
+
+    return kept
 
 
 @pytest.fixture

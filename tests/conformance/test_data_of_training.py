@@ -230,13 +230,13 @@ AT_EACH_STEP = {
 
 
 @pytest.mark.parametrize("form", AT_EACH_STEP)
-def test_weights_of_classes_at_each_step(subject, uniform, form):
+def test_weights_of_classes_at_each_step(subject, uniform, draw_weights, form):
     """Of sequences a class weighs its steps. Without an axis of their own, numbers of classes may be refused."""
     keras, (loss, targets) = subject.keras, AT_EACH_STEP[form]
     inputs = keras.Input((STEPS, FEATURES))
     head = keras.layers.Dense(3, activation="softmax")
     model = keras.Model(inputs, head(subject.lstm(2, return_sequences=True)(inputs)))
-    model.set_weights([uniform(*weight.shape) for weight in model.get_weights()])
+    draw_weights(model)
     model.compile(loss=loss, optimizer=keras.optimizers.SGD(0.0), run_eagerly=True)
     x, classes, weights = uniform(SAMPLES, STEPS, FEATURES), np.argsort(uniform(SAMPLES, STEPS, 3))[..., 0], [1, 3, 5]
     off = -np.log(np.take_along_axis(model.predict_on_batch(x), classes[..., None], axis=-1))[..., 0]

@@ -69,24 +69,6 @@ def hold_arguments(layers, originals):
 each_model = pytest.mark.parametrize("name", MODELS)
 
 
-def there_and_back(subject, built, program, form, folder):
-    """The model that is read from the file that another was saved in."""
-    if form.unwritten(subject.keras):
-        pytest.skip(f"{subject.flavour} {subject.version} has {form.unwritten(subject.keras)}")
-    path = folder / f"model{form.suffix}"
-    form.save(subject.keras, built.model, path)
-    model = form.load(subject.keras, path, program)
-    if not form.weighed:
-        model.set_weights(built.model.get_weights())
-    return model
-
-
-def copied(subject, built, copy):
-    model = COPIES[copy](subject.keras, built.model)
-    model.set_weights(built.model.get_weights())
-    return model
-
-
 def same_model(subject, built, again, case):
     """What is computed is the same, bit by bit."""
     for before, after in zip(run(subject, built.model, case), run(subject, again, case)):
@@ -137,9 +119,9 @@ def drawn(subject, case):
     ("name", "form"),
     [pytest.param(name, way, id=f"{name}-{way}") for name in MODELS for way in ways(name)],
 )
-def test_file_gives_the_model_back(subject, tmp_path, name, form):
+def test_file_gives_the_model_back(subject, kept, name, form):
     built = drawn(subject, MODELS[name])
-    again = there_and_back(subject, built, program(subject, MODELS[name]), FORMATS[form], tmp_path)
+    again = kept(built.model, form, program(subject, MODELS[name]))
     same_model(subject, built, again, MODELS[name])
     if FORMATS[form].whole and again.layers:
         same_configuration(built, again)
@@ -147,23 +129,20 @@ def test_file_gives_the_model_back(subject, tmp_path, name, form):
 
 @each_model
 @pytest.mark.parametrize("copy", COPIES)
-def test_copy_of_a_model_is_the_model(subject, name, copy):
+def test_copy_of_a_model_is_the_model(subject, kept, name, copy):
     built = drawn(subject, MODELS[name])
-    again = copied(subject, built, copy)
+    again = kept(built.model, copy)
     same_model(subject, built, again, MODELS[name])
     same_configuration(built, again)
 
 
-def test_kept(subject, register, kept_case, tmp_path):
+def test_kept(subject, register, kept, kept_case):
     """A model of the option space is what a file, or a copy of it, gives back."""
     form, case = kept_case
     if any(record.covers(case) for record in register):
         pytest.skip("this Keras departs in this case")
     built = drawn(subject, case)
-    if form in COPIES:
-        again = copied(subject, built, form)
-    else:
-        again = there_and_back(subject, built, program(subject, case), FORMATS[form], tmp_path)
+    again = kept(built.model, form, program(subject, case))
     same_model(subject, built, again, case)
     if form in COPIES or FORMATS[form].whole:
         same_configuration(built, again)
@@ -175,7 +154,7 @@ ARGUMENTS = {"unroll": ["unroll"], "others": [name for name in (*PLAIN, *MADE) i
 
 @pytest.mark.parametrize("form", [name for name, form in FORMATS.items() if form.whole])
 @pytest.mark.parametrize("names", ARGUMENTS)
-def test_file_keeps_every_argument(subject, tmp_path, names, form):
+def test_file_keeps_every_argument(subject, kept, names, form):
     """An LSTM whose arguments are other than their defaults is configured so when it is read again."""
     given = {name: value_of(subject, name) for name in ARGUMENTS[names] if takes(subject, "LSTM", name)}
 
@@ -184,7 +163,7 @@ def test_file_keeps_every_argument(subject, tmp_path, names, form):
         return subject.keras.Model(inputs, subject.lstm(**{"units": 3, **given})(inputs))
 
     built = Built(model(), (), ())
-    again = there_and_back(subject, built, model, FORMATS[form], tmp_path)
+    again = kept(built.model, form, model)
     if not again.layers:
         pytest.skip("what is read has no configuration")
     same_configuration(built, again)

@@ -7,49 +7,15 @@ from copy import deepcopy
 import numpy as np
 import pytest
 from by_hand import call
-from test_files import copied, there_and_back
+from keeping import WAYS, WHOLE_WAYS, same_outputs
 
-from conformance.subject.build import Built
-from conformance.subject.files import COPIES, FORMATS
+from conformance.subject.files import FORMATS
 
 pytestmark = pytest.mark.usefixtures("eager")
 
 BATCH, STEPS, FEATURES, UNITS = 2, 3, 2, 3
 
-#: Ways of keeping a model; one of several layers takes half a minute to be read from a SavedModel of Keras 2.
-WAYS = [*(name for name in FORMATS if name != "savedmodel"), *COPIES]
-#: Those that need no program to make it anew.
-each_whole_way = pytest.mark.parametrize("way", [way for way in WAYS if way in COPIES or FORMATS[way].whole])
-
-
-@pytest.fixture
-def draw_weights(uniform):
-    def draw_weights(model):
-        model.set_weights([uniform(*weight.shape) for weight in model.get_weights()])
-        return model
-
-    return draw_weights
-
-
-@pytest.fixture
-def kept(subject, tmp_path):
-    """Keep a model in one of the ways, and give back what is read or copied."""
-
-    def kept(model, way, program=None):
-        built = Built(model, model.layers, ())
-        if way in COPIES:
-            return copied(subject, built, way)
-        return there_and_back(subject, built, program, FORMATS[way], tmp_path)
-
-    return kept
-
-
-def same_outputs(subject, model, again, *inputs):
-    """Bit by bit, and in their order."""
-    given = list(inputs) if len(inputs) > 1 else inputs[0]
-    before, after = call(subject, model, given), call(subject, again, given)
-    assert len(before) == len(after)
-    assert all(map(np.array_equal, before, after)), "it computes something else"
+each_whole_way = pytest.mark.parametrize("way", WHOLE_WAYS)
 
 
 def chain(subject, names, head=1):
@@ -420,21 +386,6 @@ def test_arguments_of_a_function_are_kept(subject, uniform, draw_weights, tmp_pa
     for asked in (model, again):
         assert np.allclose(call(subject, asked, x)[0], 3.0 * x), "the function did not have its arguments"
     same_outputs(subject, model, again, x)
-
-
-def test_words_keep_their_numbers(subject, kept):
-    """A file has the vocabulary of a TextVectorization, which is no weight."""
-    layers = subject.keras.layers
-    if subject.tensorflow is None or not hasattr(layers, "TextVectorization"):
-        pytest.skip("this Keras has no TextVectorization, or as an experiment, or no TensorFlow to give it words")
-    words = layers.TextVectorization(output_sequence_length=STEPS)
-    words.adapt(np.array(["the cat sat on the mat", "the dog sat"]))
-    inputs = subject.keras.Input((1,), dtype="string")
-    model = subject.keras.Model(inputs, subject.lstm(UNITS)(layers.Embedding(9, FEATURES)(words(inputs))))
-    again = kept(model, "keras")
-    given = subject.tensorflow.constant([["the mat sat"], ["dog on cat"]])
-    assert not np.array_equal(*subject.to_numpy(model(given))), "the words tell nothing"
-    same_outputs(subject, model, again, given)
 
 
 def test_saving_is_a_module_of_tensorflow_s_keras(subject):

@@ -2,10 +2,8 @@
 
 import numpy as np
 import pytest
-from test_files import there_and_back
 
 from conformance.subject.adapter import WITHOUT_GLOBAL_CLIPNORM
-from conformance.subject.build import Built
 from conformance.subject.files import FORMATS
 
 pytestmark = pytest.mark.usefixtures("eager")
@@ -34,22 +32,26 @@ def data(uniform):
 
 
 @pytest.fixture
-def learner(subject, uniform):
+def learner(subject, draw_weights):
     """A model of two outputs; it runs eagerly, which is nothing to a file."""
     layers, inputs = subject.keras.layers, subject.keras.Input((STEPS, FEATURES))
     read = subject.lstm(3)(inputs)
     model = subject.keras.Model(inputs, [layers.Dense(1, name="one")(read), layers.Dense(UNITS, name="other")(read)])
-    model.set_weights([uniform(*weight.shape) for weight in model.get_weights()])
-    return model
+    return draw_weights(model)
 
 
-def read_again(subject, model, form, folder):
+@pytest.fixture
+def read_again(kept):
     """The model that is read, compiled, from the file that another was saved in."""
-    again = there_and_back(subject, Built(model, model.layers, ()), None, FORMATS[form], folder)
-    if not again.layers:
-        pytest.skip("what is read is not compiled")  # that is, one that Keras 3 exports
-    again.run_eagerly = True
-    return again
+
+    def read_again(model, form):
+        again = kept(model, form)
+        if not again.layers:
+            pytest.skip("what is read is not compiled")  # that is, one that Keras 3 exports
+        again.run_eagerly = True
+        return again
+
+    return read_again
 
 
 @pytest.mark.parametrize(
@@ -59,7 +61,7 @@ def read_again(subject, model, form, folder):
         pytest.param("SGD", "savedmodel", id="SGD-savedmodel"),  # which takes seconds to be read
     ],
 )
-def test_training_goes_on_as_it_was_compiled(subject, learner, data, tmp_path, name, form):
+def test_training_goes_on_as_it_was_compiled(subject, learner, data, read_again, name, form):
     """The next step moves the weights as it does without a file: clipped, with momentum, by each output's weight."""
     if "global_clipnorm" in OPTIMIZERS[name] and subject.environment.backend in WITHOUT_GLOBAL_CLIPNORM:
         pytest.skip("this Keras has no global_clipnorm")
@@ -69,7 +71,7 @@ def test_training_goes_on_as_it_was_compiled(subject, learner, data, tmp_path, n
     learner.compile(optimizer=optimizer, loss=loss, loss_weights=[2.0, 0.25], run_eagerly=True)
     for _ in range(2):
         learner.train_on_batch(*data)
-    again = read_again(subject, learner, form, tmp_path)
+    again = read_again(learner, form)
     found, expected = (model.evaluate(*data, verbose=0) for model in (again, learner))
     assert found == expected, f"the losses are {found}, not {expected}"
     for model in (learner, again):
@@ -79,25 +81,25 @@ def test_training_goes_on_as_it_was_compiled(subject, learner, data, tmp_path, n
 
 @pytest.mark.parametrize("form", ["keras", "h5"])
 @pytest.mark.parametrize("name", LOSSES)
-def test_loss_is_read_from_a_file(subject, learner, data, tmp_path, name, form):
+def test_loss_is_read_from_a_file(subject, learner, data, read_again, name, form):
     """With its arguments: what is loaded finds the same."""
     losses = subject.keras.losses
     loss = [losses.MeanSquaredError(), getattr(losses, name)(**LOSSES[name])]
     learner.compile(optimizer="sgd", loss=loss, run_eagerly=True)
     expected = learner.evaluate(*data, verbose=0)
-    found = read_again(subject, learner, form, tmp_path).evaluate(*data, verbose=0)
+    found = read_again(learner, form).evaluate(*data, verbose=0)
     assert found == expected, f"the losses are {found}, not {expected}"
 
 
 @pytest.mark.parametrize("form", ["keras", "h5"])
-def test_weighted_metrics_are_read_from_a_file(subject, learner, data, uniform, tmp_path, form):
+def test_weighted_metrics_are_read_from_a_file(subject, learner, data, uniform, read_again, form):
     """Beside metrics that are not weighted, in their order."""
     metrics, losses = subject.keras.metrics, subject.keras.losses
     given = {"metrics": [[metrics.MeanSquaredError()], []], "weighted_metrics": [[metrics.MeanAbsoluteError()], []]}
     learner.compile(optimizer="sgd", loss=[losses.MeanSquaredError()] * 2, run_eagerly=True, **given)
     weights = [1.5 + uniform(SAMPLES)] * 2
     expected = learner.evaluate(*data, sample_weight=weights, verbose=0)
-    found = read_again(subject, learner, form, tmp_path).evaluate(*data, sample_weight=weights, verbose=0)
+    found = read_again(learner, form).evaluate(*data, sample_weight=weights, verbose=0)
     assert found == expected, f"losses and metrics are {found}, not {expected}"
 
 

@@ -336,16 +336,18 @@ def test_moving_averages_of_a_batch(subject, uniform, trainable):
     assert np.allclose(variances, (1.0 - share) + share * of_batch[1]), f"the variances are {variances}"
 
 
-def test_normalization_of_batches_that_differ(subject, uniform):
-    """What ``adapt`` is given in batches has the mean and the variance of all rows together."""
-    layers, x = subject.keras.layers, 2.0 + np.sort(uniform(8, STEPS, FEATURES), axis=0)
-    if subject.tensorflow is None or not hasattr(layers, "Normalization"):
-        pytest.skip("this Keras has no Normalization, or as an experiment, or no tf.data to adapt it to")
-    layer = layers.Normalization()
-    layer.adapt(subject.tensorflow.data.Dataset.from_tensor_slices(x).batch(2))
-    for name, expected in (("mean", x.mean(axis=(0, 1))), ("variance", x.var(axis=(0, 1)))):
-        found = np.ravel(subject.to_numpy(getattr(layer, name)))
-        assert np.allclose(found, expected), f"the {name} is {found}, not {expected}"
+def test_moving_averages_of_a_masked_batch(subject, uniform):
+    """Those of the steps that count, in Keras 3, whose BatchNormalization takes a mask."""
+    layer = subject.keras.layers.BatchNormalization(momentum=0.75, epsilon=0.25)
+    if "mask" not in inspect.signature(layer.call).parameters:
+        pytest.skip("the BatchNormalization of this Keras takes no mask")
+    x, mask = 2.0 + uniform(*SHAPE), np.arange(STEPS) < np.arange(1, BATCH + 1)[:, np.newaxis]
+    (outputs,) = call(subject, layer, x, mask=mask, training=True)
+    *_, means, variances = layer.get_weights()
+    mean, variance = x[mask].mean(axis=0), x[mask].var(axis=0)
+    assert np.allclose(outputs * np.sqrt(variance + 0.25) + mean, x), "it normalizes otherwise"
+    assert np.allclose(means, 0.25 * mean), f"the means are {means}"
+    assert np.allclose(variances, 0.75 + 0.25 * variance), f"the variances are {variances}"
 
 
 def test_no_steps(by_hand, uniform):

@@ -128,9 +128,12 @@ OF_EACH_STEP = {
     "Dropout": lambda layers: layers.Dropout(0.5),
     "SpatialDropout1D": lambda layers: layers.SpatialDropout1D(0.5),
     "GaussianNoise": lambda layers: layers.GaussianNoise(0.5),
+    "GaussianDropout": lambda layers: layers.GaussianDropout(0.5),
+    "ActivityRegularization": lambda layers: layers.ActivityRegularization(l2=0.5),
     "LayerNormalization": lambda layers: layers.LayerNormalization(),
     "BatchNormalization": lambda layers: layers.BatchNormalization(),
     "TimeDistributed": lambda layers: layers.TimeDistributed(layers.Dense(FEATURES)),
+    "ReLU": lambda layers: layers.ReLU(),
     "LeakyReLU": lambda layers: layers.LeakyReLU(),
     "PReLU": lambda layers: layers.PReLU(),
     "ELU": lambda layers: layers.ELU(),
@@ -214,6 +217,26 @@ def test_average_over_time_is_of_the_steps_that_count(subject, uniform):
     outputs, average = (subject.to_numpy(array) for array in model(subject.tensors(value)))
     expected = (outputs * MASK[..., np.newaxis]).sum(axis=1) / MASK.sum(axis=1, keepdims=True)
     assert np.allclose(average, expected), "masked steps count"
+
+
+@pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize("batch", [1, BATCH])
+@pytest.mark.parametrize("axis", [1, 2], ids=["of_steps", "of_units"])
+def test_shares_are_those_of_steps_that_count(subject, uniform, axis, batch):
+    """Softmax above a masked sequence: over time masked steps have no share; over units each step has its own.
+
+    There are as many units as time steps, so that a mask that is laid on units has the shape for it.
+    """
+    layers, mask = subject.keras.layers, MASK[:batch]
+    softmax = layers.Softmax(axis)
+    if "mask" not in inspect.signature(softmax.call).parameters:
+        pytest.skip("the Softmax of this Keras takes no mask")
+    masked = layers.Masking(0.5)(subject.tensors(padded(uniform)[:batch]))
+    sequence = subject.lstm(STEPS, return_sequences=True)(masked)
+    found, exponentials = subject.to_numpy(softmax(sequence)), np.exp(subject.to_numpy(sequence))
+    counted = exponentials * mask[..., np.newaxis]
+    expected = counted / (counted if axis == 1 else exponentials).sum(axis=axis, keepdims=True)
+    assert np.allclose(found[mask], expected[mask]), "the mask is not that of time steps"
 
 
 @pytest.mark.usefixtures("eager")

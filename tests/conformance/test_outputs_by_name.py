@@ -20,12 +20,12 @@ def data(uniform):
 
 
 @pytest.fixture
-def reported(subject, uniform, data):
+def reported(subject, draw_weights, data):
     """What ``fit`` reports of its last epoch, in which nothing is learnt, and what each output is off by."""
     layers, inputs = subject.keras.layers, subject.keras.layers.Input((STEPS, FEATURES))
     read = subject.lstm(UNITS)(inputs)
     model = subject.keras.models.Model(inputs, [layers.Dense(1, name=name)(read) for name in NAMES])
-    model.set_weights([uniform(*weight.shape) for weight in model.get_weights()])
+    draw_weights(model)
 
     def reported(run_eagerly=True, targets=None, batch_size=SAMPLES, **compiled):
         x, y = data
@@ -127,7 +127,7 @@ def test_targets_by_name_of_the_only_output(subject, data, loss):
 
 @pytest.mark.parametrize("measured", [False, True], ids=["loss", "metrics"])
 @pytest.mark.parametrize("names", [NAMES, NAMES[:1]], ids=["all", "one"])
-def test_outputs_in_a_dictionary(subject, data, uniform, names, measured):
+def test_outputs_in_a_dictionary(subject, data, draw_weights, names, measured):
     """Losses, metrics and targets have the names that the dictionary has, not those of layers."""
     keras, (x, y) = subject.keras, data
     if subject.generation < 3 and not subject.has_mixed_policies:
@@ -135,7 +135,7 @@ def test_outputs_in_a_dictionary(subject, data, uniform, names, measured):
     inputs = keras.layers.Input((STEPS, FEATURES))
     read = subject.lstm(UNITS)(inputs)
     model = keras.models.Model(inputs, {name: keras.layers.Dense(1)(read) for name in NAMES})
-    model.set_weights([uniform(*weight.shape) for weight in model.get_weights()])
+    draw_weights(model)
     metrics = {name: [metric] for name, metric in zip(names, ["mae", "mape"])} if measured else None
     model.compile(loss=dict.fromkeys(names, "mse"), metrics=metrics, optimizer="sgd", run_eagerly=True)
     found = model.evaluate(x, {name: one for name, one in zip(NAMES, y) if name in names}, verbose=0, return_dict=True)

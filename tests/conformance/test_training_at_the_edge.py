@@ -200,13 +200,13 @@ HOLDING = {
 
 
 @pytest.mark.parametrize("name", HOLDING)
-def test_weights_within_are_penalized_and_constrained(subject, uniform, name):
+def test_weights_within_are_penalized_and_constrained(subject, uniform, draw_weights, name):
     """As those of an LSTM of its own: every kernel of what is held within."""
     keras, shape = subject.keras, (2, 3, 2, 2) if name == "TimeDistributed" else (2, 3, 2)
     given = {"kernel_regularizer": keras.regularizers.l2(0.1), "kernel_constraint": keras.constraints.non_neg()}
     inputs = keras.layers.Input(shape[1:])
     model = keras.models.Model(inputs, HOLDING[name](keras.layers, subject.lstm, given)(inputs))
-    model.set_weights([uniform(*weight.shape) for weight in model.get_weights()])
+    draw_weights(model)
     kernels = model.get_weights()[::3]
     assert np.isclose(float(sum(model.losses)), sum(0.1 * (kernel**2).sum() for kernel in kernels))
     model.compile(loss="mse", optimizer="sgd", run_eagerly=True)
@@ -279,7 +279,7 @@ def test_loss_given_by_name_is_read_from_a_file(subject, tmp_path, name):
     assert read_again(subject, model, tmp_path / name).evaluate(x, y, verbose=0) == found
 
 
-def test_function_of_ones_own_is_a_penalty_and_a_constraint(subject, uniform):
+def test_function_of_ones_own_is_a_penalty_and_a_constraint(subject, uniform, draw_weights):
     """Where Keras takes a regularizer or a constraint, it takes a function of the weight too."""
     keras = subject.keras
 
@@ -292,7 +292,7 @@ def test_function_of_ones_own_is_a_penalty_and_a_constraint(subject, uniform):
     inputs = keras.layers.Input((3, 2))
     lstm = subject.lstm(2, kernel_regularizer=penalty, recurrent_constraint=constraint)
     model = keras.models.Model(inputs, lstm(inputs))
-    model.set_weights([uniform(*weight.shape) for weight in model.get_weights()])
+    draw_weights(model)
     model.compile(loss="mse", optimizer="sgd")
     x, y, kernel = uniform(4, 3, 2), uniform(4, 2), model.get_weights()[0]
     expected = ((model.predict_on_batch(x) - y) ** 2).mean() + 0.5 * kernel[0, 0]

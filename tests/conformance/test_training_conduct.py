@@ -276,11 +276,11 @@ def test_accuracy_of_classes_at_each_step(subject, uniform, masked):
 
 
 @pytest.mark.parametrize("name", ["crossentropy", "ce"])
-def test_crossentropy_by_its_short_name(subject, data, uniform, name):
+def test_crossentropy_by_its_short_name(subject, data, draw_weights, name):
     """As ``compile`` has it of "accuracy", it is that of the targets: here the numbers of classes."""
     layers, inputs = subject.keras.layers, subject.keras.layers.Input((STEPS, FEATURES))
     model = subject.keras.models.Model(inputs, layers.Dense(3, activation="softmax")(subject.lstm(UNITS)(inputs)))
-    model.set_weights([uniform(*weight.shape) for weight in model.get_weights()])
+    draw_weights(model)
     model.compile(loss="sparse_categorical_crossentropy", optimizer="sgd", metrics=[name], **EAGERLY)
     x, classes = data[0], np.arange(SAMPLES) % 3
     loss, found = model.evaluate(x, classes, verbose=0)
@@ -453,14 +453,14 @@ def test_training_ends_with_the_average_of_weights(subject, learner, data, sgd):
     assert all(map(np.allclose, model.get_weights(), expected))
 
 
-def test_average_leaves_weights_alone_that_do_not_learn(subject, data, uniform, sgd):
+def test_average_leaves_weights_alone_that_do_not_learn(subject, data, draw_weights, sgd):
     """The first of two heads is in no loss; each weight has its own average. The first step has rate 0."""
     if "use_ema" not in inspect.signature(sgd.__init__).parameters:
         pytest.skip("optimizers of this Keras have no use_ema")
     layers, inputs = subject.keras.layers, subject.keras.Input((STEPS, FEATURES))
     read = subject.lstm(UNITS)(inputs)
     model = subject.keras.Model(inputs, [layers.Dense(1, name=name)(read) for name in ("idle", "learning")])
-    model.set_weights([uniform(*weight.shape) for weight in model.get_weights()])
+    draw_weights(model)
     model.compile(loss=[None, "mse"], optimizer=sgd(0.0, use_ema=True, ema_momentum=0.75), **EAGERLY)
     (x, y), start = data, model.get_weights()
     for rate in (0.0, 0.5):

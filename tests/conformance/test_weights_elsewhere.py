@@ -5,7 +5,7 @@ import inspect
 
 import numpy as np
 import pytest
-from test_files_of_models import same_outputs
+from keeping import same_outputs
 
 pytestmark = pytest.mark.usefixtures("eager")
 
@@ -28,15 +28,14 @@ LAYERS = {"plain": plain, "both_ways": both_ways, "of_cells": of_cells}
 
 
 @pytest.fixture(params=LAYERS)
-def model_of(subject, uniform, request):
+def model_of(subject, draw_weights, request):
     """Make a model of an LSTM below one or more of another kind and a head; of each two times the same."""
     keras = subject.keras
 
     def model_of():
         layers = [subject.lstm(UNITS, return_sequences=True), LAYERS[request.param](keras, subject.lstm)]
         model = keras.models.Sequential([keras.layers.Input((STEPS, FEATURES)), *layers, keras.layers.Dense(1)])
-        model.set_weights([uniform(*weight.shape) for weight in model.get_weights()])
-        return model
+        return draw_weights(model)
 
     return model_of
 
