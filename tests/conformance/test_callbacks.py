@@ -15,7 +15,9 @@ def learner(subject, uniform):
     """A small model and its data; it runs eagerly, which is nothing to callbacks."""
     keras = subject.keras
     inputs = keras.layers.Input((STEPS, FEATURES))
-    model = keras.models.Model(inputs, keras.layers.Dense(1)(subject.lstm(UNITS)(inputs)))
+    model = keras.models.Model(
+        inputs, keras.layers.Dense(1, activation="sigmoid", name="head")(subject.lstm(UNITS)(inputs))
+    )
     model.compile(loss="mse", optimizer=keras.optimizers.SGD(0.5), metrics=["accuracy"], run_eagerly=True)
     return model, uniform(SAMPLES, STEPS, FEATURES), uniform(SAMPLES, 1)
 
@@ -24,7 +26,7 @@ def learner(subject, uniform):
 def told(subject, learner):
     """Train while callbacks are told these values, one after each epoch; the weights that each epoch ended with."""
 
-    def told(values, *callbacks, name="loss"):
+    def told(values, *callbacks, name="loss", learner=learner):
         (model, x, y), kept = learner, []
 
         def tell(epoch, logs):
@@ -63,6 +65,54 @@ def test_the_best_is_the_least_loss_and_the_highest_accuracy(subject, learner, t
     model.set_weights(kept[0])
     model.load_weights(str(path))
     assert epoch_of(model, kept) == 1, "other weights are in the file"
+
+
+#: For what is monitored the metric that it is, if it is one, and values of which each is better than those before.
+IMPROVING = {
+    "auc": ("AUC", [0.25, 0.5, 0.75]),
+    "precision": ("Precision", [0.25, 0.5, 0.75]),
+    "other_loss": (None, [0.75, 0.5, 0.25]),
+}
+
+
+@pytest.fixture(params=IMPROVING)
+def improving(subject, learner, told, request):
+    """A model of two outputs or one, and how it trains with a callback while what this monitors gets better."""
+    keras, (model, x, y), (metric, values) = subject.keras, learner, IMPROVING[request.param]
+    metrics = [getattr(keras.metrics, metric)(name=request.param)] if metric else None
+    if not metric:
+        other = keras.layers.Dense(1, name="other")(model.layers[1].output)
+        model, y = keras.models.Model(model.inputs, [model.outputs[0], other]), [y, y]
+    model.compile(loss="mse", optimizer=keras.optimizers.SGD(0.5), metrics=metrics, run_eagerly=True)
+
+    def train(callback, **given):
+        monitoring = getattr(keras.callbacks, callback)(monitor=request.param, **given)
+        return told(values, monitoring, name=request.param, learner=(model, x, y))
+
+    return model, train
+
+
+def test_training_goes_on_while_it_improves(improving):
+    """Nobody has to say whether more of a metric is better, or what an output is off by is a loss."""
+    _, train = improving
+    kept = train("EarlyStopping", patience=1)
+    assert len(kept) == 3, f"it was stopped after {len(kept)} epochs"
+
+
+def test_last_weights_are_saved_where_training_improves(improving, tmp_path):
+    model, train = improving
+    path = str(tmp_path / "best.weights.h5")
+    kept = train("ModelCheckpoint", filepath=path, save_best_only=True, save_weights_only=True)
+    model.load_weights(path)
+    found = epoch_of(model, kept)
+    assert found == 2, f"its weights are those of epoch {found}, not of 2"
+
+
+def test_rate_is_kept_while_training_improves(improving):
+    model, train = improving
+    train("ReduceLROnPlateau", factor=0.5, patience=1)
+    found = float(model.optimizer.learning_rate.numpy())
+    assert found == 0.5, f"the rate was reduced to {found}"
 
 
 def test_best_weights_are_restored_where_training_is_not_stopped(subject, learner, told):
@@ -115,6 +165,15 @@ def test_training_ends_with_a_loss_that_is_no_number(subject, learner, target):
     given = {"batch_size": 2, "epochs": 3, "shuffle": False, "verbose": 0}
     found = len(model.fit(x, y, callbacks=[subject.keras.callbacks.TerminateOnNaN()], **given).epoch)
     assert found == 1, f"it went on for {found} epochs"
+
+
+@pytest.mark.parametrize("suffix", ["h5", "keras"])
+def test_model_is_kept_in_a_file(subject, learner, told, tmp_path, suffix):
+    """The whole model, unless only its weights are asked for."""
+    path = str(tmp_path / f"model.{suffix}")
+    kept = told([0.5], subject.keras.callbacks.ModelCheckpoint(path))
+    again = subject.keras.models.load_model(path, compile=False)
+    assert epoch_of(again, kept) == 0
 
 
 def test_files_are_numbered_from_the_first_epoch(subject, told, tmp_path):
@@ -181,6 +240,15 @@ def test_rate_is_not_reduced_in_a_cooldown(subject, learner, told, cooldown, exp
     )
     told([1.0] * 4, reducing, tell)
     assert found == [0.5, *expected], f"the rates were {found}"
+
+
+def test_rate_is_not_reduced_for_a_training_before(subject, learner, told):
+    """Whose losses were lower; those of the next one fall."""
+    reducing = subject.keras.callbacks.ReduceLROnPlateau("loss", factor=0.5, patience=1)
+    told([0.25, 0.125], reducing)
+    told([1.0, 0.875, 0.75], reducing)
+    found = float(learner[0].optimizer.learning_rate.numpy())
+    assert found == 0.5, f"the rate was reduced to {found}"
 
 
 @pytest.fixture

@@ -260,14 +260,20 @@ def test_clone_is_made_of_what_a_function_makes(subject, uniform, kind):
     hold_frozen(clone, model)
 
 
-def test_clone_of_a_model_within(subject):
-    """With ``recursive=True`` the function makes the layers of models within, too."""
+@pytest.mark.parametrize("depth", [1, 2])
+def test_clone_of_a_model_within(subject, depth):
+    """With ``recursive=True`` the function makes the layers of models within, too, and of those within these."""
     clone_model = subject.keras.models.clone_model
     if "recursive" not in inspect.signature(clone_model).parameters:
         pytest.skip("this Keras has no clone_model(recursive=)")
-    inputs, within = subject.keras.Input((STEPS, UNITS)), chain(subject, ["first", "second"])
-    model = subject.keras.Model(inputs, within(inputs))
-    hold_frozen(clone_model(model, clone_function=frozen, recursive=True).layers[-1], within)
+    model = within = chain(subject, ["first", "second"])
+    for _ in range(depth):
+        inputs = subject.keras.Input((STEPS, UNITS))
+        model = subject.keras.Model(inputs, model(inputs))
+    clone = clone_model(model, clone_function=frozen, recursive=True)
+    for _ in range(depth):
+        clone = clone.layers[-1]
+    hold_frozen(clone, within)
 
 
 @pytest.mark.parametrize("kind", ["functional", "sequential"])
@@ -298,6 +304,14 @@ def test_copy_that_python_makes(subject, uniform, draw_weights, way):
     (before,) = call(subject, model, x)
     again.set_weights([2.0 * weight for weight in again.get_weights()])
     assert np.array_equal(call(subject, model, x)[0], before), "the weights are shared"
+
+
+def test_input_that_nothing_reads(subject, uniform, draw_weights):
+    """A model may have one: it is given, and changes nothing."""
+    keras, inputs = subject.keras, [subject.keras.Input((STEPS, FEATURES)) for _ in range(2)]
+    model = draw_weights(keras.Model(inputs, subject.lstm(UNITS)(inputs[0])))
+    x, one, other = (uniform(BATCH, STEPS, FEATURES) for _ in range(3))
+    assert np.array_equal(*(model.predict_on_batch([x, unread]) for unread in (one, other)))
 
 
 def test_upper_part_of_a_model_is_a_model(subject, uniform, draw_weights):

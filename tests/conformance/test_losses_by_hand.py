@@ -76,6 +76,13 @@ def test_metric_is_that_of_all_batches(subject, uniform, name):
     assert np.isclose(subject.to_numpy(metric.result()), METRICS[name](y[batch], p[batch]))
 
 
+def test_logits_are_right_from_0_on(subject, uniform):
+    y, logits = np.round(np.abs(uniform(5, 4))), uniform(5, 4)
+    metric = subject.keras.metrics.BinaryAccuracy(threshold=0.0)
+    metric.update_state(subject.tensors(y), subject.tensors(logits))
+    assert np.isclose(subject.to_numpy(metric.result()), ((logits > 0.0) == y).mean())
+
+
 @pytest.mark.parametrize("name", ["Precision", "Recall"])
 def test_metric_of_one_class_is_weighted(subject, uniform, name):
     """With ``class_id`` it is that of one column, whose samples count as much as they weigh."""

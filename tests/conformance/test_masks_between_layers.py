@@ -76,13 +76,16 @@ def test_given_mask_replaces_that_of_the_tensor(subject, by_hand, uniform, api):
     agree(outputs, layer.expected(read, masks=[other]))
 
 
-def test_mask_by_position_is_handed_on(subject, by_hand, uniform):
-    """A mask given as the third argument of the call reaches the next layer as one given by its name does."""
-    if list(inspect.signature(subject.keras.layers.LSTM.call).parameters)[2:4] != ["initial_state", "mask"]:
+@pytest.mark.parametrize("by_name", [False, True], ids=["by_position", "by_name"])
+def test_mask_of_a_call_is_handed_on(subject, by_hand, uniform, by_name):
+    """A mask given to a layer's call, under its name or as the third argument, reaches the next layer too."""
+    parameters = list(inspect.signature(subject.keras.layers.LSTM.call).parameters)
+    if not by_name and parameters[2:4] != ["initial_state", "mask"]:
         pytest.skip("the mask is not the third argument of the call in this Keras")
     lower, upper = by_hand(LSTM(UNITS, return_sequences=True), SHAPE), by_hand(LSTM(2), (BATCH, STEPS, UNITS))
     x, mask = subject.keras.Input(SHAPE[1:]), subject.keras.Input(MASK.shape[1:], dtype="bool")
-    model = subject.keras.Model([x, mask], upper.layer(lower.layer(x, None, mask)))
+    read = lower.layer(x, mask=mask) if by_name else lower.layer(x, None, mask)
+    model = subject.keras.Model([x, mask], upper.layer(read))
     value = uniform(*SHAPE)
     outputs = [model.predict_on_batch([value, MASK])]
     assert not matches(outputs, expected_of(lower, upper, value, MASK, upper_mask=None)), "the upper layer has no mask"

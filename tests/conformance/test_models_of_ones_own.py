@@ -144,6 +144,44 @@ def test_lstms_in_a_container(subject, uniform, model_of, tmp_path, way):
     assert all(map(np.array_equal, again.get_weights(), model.get_weights())), "a file gives back other weights"
 
 
+#: Containers of two LSTMs, and how they are taken out again.
+WITHIN = {
+    "list": (list, list),
+    "dictionary": (lambda lstms: dict(zip("ab", lstms)), lambda kept: kept.values()),
+    "lists_in_a_list": (lambda lstms: [[lstm] for lstm in lstms], lambda kept: [lstm for (lstm,) in kept]),
+    "lists_by_name": (
+        lambda lstms: {name: [lstm] for name, lstm in zip("ab", lstms)},
+        lambda kept: [lstm for (lstm,) in kept.values()],
+    ),
+}
+
+
+@pytest.mark.parametrize("within", WITHIN)
+def test_lstms_in_a_container_of_a_layer(subject, draw_weights, tmp_path, within):
+    """A file of weights has those of a layer of one's own that keeps LSTMs in containers, also in nested ones."""
+    keras, (put, taken) = subject.keras, WITHIN[within]
+
+    class Own(keras.layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.kept = put([subject.layer(description, "float32") for description in DESCRIPTIONS])
+
+        def call(self, x):
+            for lstm in taken(self.kept):
+                x = lstm(x)
+            return x
+
+    def model():
+        inputs = keras.layers.Input((STEPS, FEATURES))
+        return draw_weights(keras.models.Model(inputs, Own()(inputs)))
+
+    model, again = model(), model()
+    model.save_weights(str(tmp_path / "mine.weights.h5"))
+    again.load_weights(str(tmp_path / "mine.weights.h5"))
+    assert len(model.get_weights()) == 6
+    assert all(map(np.array_equal, again.get_weights(), model.get_weights())), "a file gives back other weights"
+
+
 def expected_of(x, weights):
     """What the LSTMs return, one reading the other."""
 

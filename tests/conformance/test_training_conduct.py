@@ -1,6 +1,7 @@
 """What is done around the steps of training: compiling again, other rates, weights, metrics, callbacks."""
 
 import inspect
+import re
 
 import numpy as np
 import pytest
@@ -95,6 +96,25 @@ def test_compiled_again_it_learns_otherwise(learner, data, sgd):
     found = model.fit(x, y, **WHOLE).history["loss"][0]
     assert np.isclose(found, expected), f"the loss is {found:.4g}, not {expected:.4g}"
     assert not any(map(np.array_equal, frozen[:3], model.get_weights()[:3])), "what was frozen did not learn"
+
+
+@pytest.mark.parametrize("trainable", [True, False], ids=["frozen", "thawed"])
+def test_what_is_frozen_counts_where_it_is_compiled(learner, data, sgd, trainable):
+    """An LSTM that is frozen, or thawed, after ``compile`` is trained as before, until the next ``compile``."""
+    model = learner()
+    lstm = model.layers[1]
+    lstm.trainable = trainable
+    compiled = {"loss": "mse", **EAGERLY}
+    model.compile(optimizer=sgd(0.5), **compiled)
+    lstm.trainable = not trainable
+    moved = []
+    for _ in range(2):
+        start = lstm.get_weights()
+        model.train_on_batch(*data)
+        moved.append(not same(lstm.get_weights(), start))
+        model.compile(optimizer=sgd(0.5), **compiled)
+    words = ["was trained" if one else "was not trained" for one in moved]
+    assert moved == [trainable, not trainable], f"it {words[0]}, and compiled again it {words[1]}"
 
 
 def test_compiled_again_it_shows_other_metrics(learner, data, sgd):
@@ -480,6 +500,32 @@ def test_factor_of_the_loss_is_taken_out_of_the_gradients(learner, data, sgd):
     assert np.isclose(found, 0.5), f"the rate was {found:.4g}, not 0.5"
 
 
+@pytest.fixture
+def scaling(subject, sgd):
+    """SGD with a rate of 0.5 and further arguments, within what scales losses for half precision."""
+    scaling = getattr(subject.keras.optimizers, "LossScaleOptimizer", None)
+    if scaling is None:
+        pytest.skip("this Keras has no optimizers.LossScaleOptimizer")
+    return lambda **given: scaling(sgd(0.5, **given))
+
+
+def test_factor_of_the_loss_beside_a_scale(learner, data, scaling):
+    """As for a model in half precision: an optimizer that has a factor of its own takes whole steps."""
+    model = learner()
+    model.compile(loss="mse", optimizer=scaling(loss_scale_factor=64.0), **EAGERLY)
+    (found,) = rates(model, *data, steps=1)
+    assert np.isclose(found, 0.5), f"the rate was {found:.4g}, not 0.5"
+
+
+def test_steps_with_scaled_losses_are_counted(subject, learner, data, scaling):
+    model = learner()
+    model.compile(loss="mse", optimizer=scaling(), **EAGERLY)
+    for _ in range(2):
+        model.train_on_batch(*data)
+    found = int(subject.to_numpy(model.optimizer.iterations))
+    assert found == 2, f"{found} steps are counted of 2"
+
+
 def test_excluded_weights_do_not_decay(subject, learner, data):
     """They move as Adam moves them, and others as AdamW does: by their decay, rate · 0.5 · weight, further."""
     adamw = getattr(subject.keras.optimizers, "AdamW", None)
@@ -611,6 +657,16 @@ def test_sequence_is_told_of_the_end_of_each_epoch(subject, learner, data, sgd):
     model.compile(loss="mse", optimizer=sgd(0.5), **EAGERLY)
     model.fit(Halves(), epochs=3, shuffle=False, verbose=0)
     assert len(ended) == 3, f"it was told {len(ended)} times"
+
+
+def test_progress_ends_with_what_is_returned(learner, data, sgd, capsys):
+    """The last loss that is shown is that of all batches."""
+    model, (x, y) = learner(), data
+    model.compile(loss="mse", optimizer=sgd(0.0), **EAGERLY)
+    y = y + np.arange(SAMPLES, dtype="float32")[:, np.newaxis] / 4
+    loss = np.ravel(model.evaluate(x, y, batch_size=1, verbose=1))[0]
+    shown = re.findall(r"loss: ([\d.]+)", capsys.readouterr().out)[-1]
+    assert shown == f"{loss:.4f}", f"{shown} is shown, {loss:.4f} is returned"
 
 
 def test_predict_returns_every_row(learner, data):
