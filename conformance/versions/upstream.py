@@ -77,8 +77,12 @@ def _contents(shown: Sequence[Divergence], versions: Sequence[Summary]) -> Itera
 def _first_bad(record: Divergence, versions: Sequence[Summary]) -> str:
     """The oldest version that shows it, and the one before, both of those that were judged."""
     first = [record.concerns(summary.versions) for summary in versions].index(True)
-    before = f"{versions[first - 1].keras} is without it" if first else "nothing older was judged"
-    return f"{versions[first].keras} ({before})"
+    if not first:
+        return f"{versions[0].keras} (nothing older was judged)"
+    before, bad = versions[first - 1 : first + 1]
+    if before.keras != bad.keras:
+        return f"{bad.keras} ({before.keras} is without it)"
+    return f"{bad.keras} of TensorFlow {bad.tensorflow} (that of {before.tensorflow} is without it)"
 
 
 def _ending(record: Divergence) -> str:
