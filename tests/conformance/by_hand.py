@@ -60,6 +60,12 @@ def matches(arrays, expected):
     return all(comparison.agrees for comparison in comparisons(arrays, expected))
 
 
+def near(found, expected):
+    """Whether float32 numbers are equal, as far as it tells numbers of the size of the largest apart."""
+    size = np.abs(expected).max()
+    return np.allclose(2.0 * size + found, 2.0 * size + expected)
+
+
 def comparisons(arrays, expected):
     shapes, wanted = [array.shape for array in arrays], [one.value.shape for one in expected]
     assert shapes == wanted, f"the shapes are {shapes}, not {wanted}"

@@ -4,7 +4,7 @@ import inspect
 
 import numpy as np
 import pytest
-from by_hand import agree, call
+from by_hand import agree, call, near
 from keeping import WAYS, same_outputs
 
 from reference_impl import estimate
@@ -74,7 +74,7 @@ def test_normalized_there_and_back(subject, normalization, x, adapted, inverted)
     normalized = ((x - mean) / np.sqrt(variance)).astype("float32")
     source, target = (normalized, x) if inverted else (x, normalized)
     (found,) = call(subject, layer, source)
-    assert np.allclose(1.0 + np.abs(found - target), 1.0), "it is normalized otherwise"
+    assert near(found, target), "it is normalized otherwise"
 
 
 @pytest.mark.parametrize("inverted", [False, True], ids=["there", "back"])
@@ -126,7 +126,7 @@ def test_normalization_is_adapted_again(subject, normalization, x):
         layer.adapt(data)
         model.compile()
         found.append(model.predict_on_batch(data))
-    assert np.allclose(*(1.0 + np.abs(one) for one in found)), "it goes on as it was adapted first"
+    assert near(*found), "it goes on as it was adapted first"
 
 
 @pytest.mark.parametrize("way", ["keras", "h5"])
