@@ -21,7 +21,7 @@ def uniform(request):
 
 @pytest.fixture
 def draw_weights(uniform):
-    """Give a model drawn weights."""
+    """Give a model, or a layer that is built, drawn weights."""
 
     def draw_weights(model):
         model.set_weights([uniform(*weight.shape) for weight in model.get_weights()])

@@ -11,14 +11,14 @@ MASK = np.array([[True, True, False], [True, False, True]])
 
 
 @pytest.fixture(params=["scan", "unroll"])
-def masked(subject, uniform, request):
+def masked(subject, uniform, draw_weights, request):
     """A masked LSTM as a function, and a tensor to call it with."""
     if subject.tensorflow is None:
         pytest.skip("these derivatives are TensorFlow's")
-    lstm, x, mask = subject.lstm(UNITS, unroll=request.param == "unroll"), uniform(BATCH, STEPS, FEATURES), MASK
+    lstm, x = subject.lstm(UNITS, unroll=request.param == "unroll"), uniform(BATCH, STEPS, FEATURES)
     lstm.build(x.shape)
-    lstm.set_weights([uniform(*weight.shape) for weight in lstm.get_weights()])
-    mask = subject.tensors(mask)
+    draw_weights(lstm)
+    mask = subject.tensors(MASK)
     return lambda inputs: lstm(inputs, mask=mask), subject.tensors(x)
 
 
