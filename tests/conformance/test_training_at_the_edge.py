@@ -186,8 +186,8 @@ def test_head_is_penalized_and_constrained(subject):
     assert np.isclose(model.evaluate(x, y, verbose=0), error + penalties)
     model.train_on_batch(x, y)
     kernel, bias = head.get_weights()
-    assert np.allclose(np.sqrt((kernel**2).sum(axis=0)), 0.25)
-    assert (bias == 0.0).all()
+    assert np.allclose(np.sqrt((kernel**2).sum(axis=0)), 0.25), "the kernel is not constrained"
+    assert (bias == 0.0).all(), "the bias is not constrained"
 
 
 #: What holds an LSTM or its cell, from Keras's layers, the class of the LSTM and its arguments.
