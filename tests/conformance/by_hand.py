@@ -1,5 +1,7 @@
 """One layer of Keras, called by hand, and what the reference expects of it."""
 
+from operator import attrgetter
+
 import numpy as np
 import pytest
 
@@ -45,6 +47,14 @@ def call(subject, layer, x, **given):
         pytest.skip("this Keras does not compute eagerly")
     tensors = {name: subject.tensors(value) for name, value in given.items()}
     return [subject.to_numpy(array) for array in flat(layer(subject.tensors(x), **tensors))]
+
+
+def part_of(owner, path, of=""):
+    """What Keras, or a part of it that a skip names by ``of``, has at a path; without it a test is skipped."""
+    try:
+        return attrgetter(path)(owner)
+    except AttributeError:
+        pytest.skip(f"this Keras has no {of}{path}")
 
 
 def agree(arrays, expected):

@@ -4,6 +4,7 @@ from itertools import groupby, product
 
 import numpy as np
 import pytest
+from by_hand import part_of
 
 pytestmark = pytest.mark.usefixtures("eager")
 
@@ -37,43 +38,36 @@ def surprises(logits, lengths=(STEPS,) * SAMPLES):
     return [-np.log(chances(one[:length])[label]) for one, label, length in zip(logits, LABELS, lengths)]
 
 
-def agree(subject, found, expected):
+def hold_losses(subject, found, expected):
     found = np.ravel(subject.to_numpy(found))
     assert np.allclose(found, expected), f"the losses are {found}, not {expected}"
 
 
-def part_of(subject, module, name):
-    part = getattr(getattr(subject.keras, module, None), name, None)
-    if part is None:
-        pytest.skip(f"this Keras has no {module}.{name}")
-    return part
-
-
 def test_ctc(subject, logits):
-    loss = part_of(subject, "losses", "CTC")(reduction="none")
-    agree(subject, loss(subject.tensors(PADDED), subject.tensors(logits)), surprises(logits))
+    loss = part_of(subject.keras, "losses.CTC")(reduction="none")
+    hold_losses(subject, loss(subject.tensors(PADDED), subject.tensors(logits)), surprises(logits))
 
 
 def test_ctc_of_lengths(subject, logits):
     """Labels and sequences end where they are told to."""
-    ctc, lengths = part_of(subject, "ops", "ctc_loss"), (STEPS, STEPS - 1, STEPS - 2)
+    ctc, lengths = part_of(subject.keras, "ops.ctc_loss"), (STEPS, STEPS - 1, STEPS - 2)
     letters = np.array([len(label) for label in LABELS])
     found = ctc(PADDED, subject.tensors(logits), letters, np.array(lengths), mask_index=0)
-    agree(subject, found, surprises(logits, lengths))
+    hold_losses(subject, found, surprises(logits, lengths))
 
 
 def test_ctc_batch_cost(subject, logits):
     """Of probabilities, and with the last class for a blank, as Keras 2 has it."""
-    cost = part_of(subject, "backend", "ctc_batch_cost")
+    cost = part_of(subject.keras, "backend.ctc_batch_cost")
     letters, steps = np.array([[len(label)] for label in LABELS]), np.full((SAMPLES, 1), STEPS)
     shares = np.roll(np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True), -1, axis=-1)
     found = cost(*map(subject.tensors, (np.maximum(PADDED - 1, 0), shares, steps, letters)))
-    agree(subject, found, surprises(logits))
+    hold_losses(subject, found, surprises(logits))
 
 
 def test_likeliest_labelling_is_read(subject, logits):
     """By a beam search of all labellings, with the logarithm of its probability."""
-    decode = part_of(subject, "ops", "ctc_decode")
+    decode = part_of(subject.keras, "ops.ctc_decode")
     given = {"strategy": "beam_search", "beam_width": CLASSES**STEPS, "top_paths": 1, "mask_index": 0}
     (found,), scores = map(subject.to_numpy, decode(subject.tensors(logits), np.full(SAMPLES, STEPS), **given))
     for one, letters, score in zip(logits, found, np.ravel(scores)):

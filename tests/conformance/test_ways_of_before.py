@@ -2,17 +2,11 @@
 
 import numpy as np
 import pytest
+from by_hand import part_of
 
 pytestmark = pytest.mark.usefixtures("eager")
 
 SAMPLES, STEPS, FEATURES, UNITS = 4, 3, 2, 3
-
-
-def part_of(owner, name, words):
-    part = getattr(owner, name, None)
-    if part is None:
-        pytest.skip(f"this Keras has no {words}")
-    return part
 
 
 @pytest.fixture
@@ -39,7 +33,7 @@ def in_halves(*arrays):
 
 
 def test_generator_is_given_to_a_method_of_its_own(model, data):
-    train = part_of(model, "fit_generator", "Model.fit_generator")
+    train = part_of(model, "fit_generator", of="Model.")
     (x, y), start = data, model.get_weights()
     model.fit(x, y, batch_size=2, shuffle=False, verbose=0)
     expected, loss = model.get_weights(), model.evaluate(x, y, verbose=0)
@@ -51,14 +45,14 @@ def test_generator_is_given_to_a_method_of_its_own(model, data):
 
 
 def test_classes_are_predicted(model, data):
-    predict = part_of(model, "predict_classes", "Sequential.predict_classes")
+    predict = part_of(model, "predict_classes", of="Sequential.")
     assert np.array_equal(predict(data[0]), model.predict(data[0]).argmax(axis=-1))
     assert np.array_equal(model.predict_proba(data[0]), model.predict(data[0]))
 
 
 def test_function_of_the_backend(subject, model, data):
     """From the inputs of a model to what its LSTM returns."""
-    function = part_of(subject.keras.backend, "function", "backend.function")
+    function = part_of(subject.keras, "backend.function")
     lstm = model.get_layer("lstm")
     (found,) = function([model.inputs[0]], [lstm.output])([data[0]])
     assert np.allclose(found, subject.to_numpy(lstm(subject.tensors(data[0]))))
@@ -66,7 +60,7 @@ def test_function_of_the_backend(subject, model, data):
 
 def test_output_at_a_node(subject, model):
     lstm = model.get_layer("lstm")
-    at = part_of(lstm, "get_output_at", "Layer.get_output_at")
+    at = part_of(lstm, "get_output_at", of="Layer.")
     assert tuple(at(0).shape)[1:] == (UNITS,)
 
 
@@ -98,7 +92,7 @@ def test_metric_that_a_model_adds(subject, model, data):
 
 
 def test_words_have_numbers_by_how_often_they_are(subject):
-    text = part_of(part_of(subject.keras, "preprocessing", "preprocessing"), "text", "preprocessing.text")
+    text = part_of(subject.keras, "preprocessing.text")
     words = text.Tokenizer(num_words=3, oov_token="?")
     words.fit_on_texts(["the cat sat on the mat", "The cat slept"])
     assert words.texts_to_sequences(["a cat on the mat"]) == [[1, 1, 1, 2, 1]]
