@@ -180,6 +180,27 @@ def test_states_of_different_widths(subject, integers):
     assert shapes == [(None, None, 1), (None, 2), (None, WIDTH)]
 
 
+@pytest.mark.parametrize("how_many", [1, 2], ids=["RNN", "StackedRNNCells"])
+def test_cell_that_is_no_layer(subject, integers, how_many):
+    """Any object will do that can be called and has a size."""
+
+    class Plain:
+        state_size = WIDTH
+
+        def call(self, inputs, states):
+            total = 0.5 * flat(states)[0] + inputs
+            return total, [total]
+
+        __call__ = call
+
+    layers = subject.keras.layers
+    cell = layers.StackedRNNCells([Plain(), Plain()]) if how_many > 1 else Plain()
+    x = expected = integers(BATCH, STEPS, WIDTH)
+    for _ in range(how_many):
+        expected, _ = halved_sums(expected)
+    same(call(subject, layers.RNN(cell, return_sequences=True), x), [expected])
+
+
 @pytest.mark.parametrize("given", GIVEN)
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("batch", [1, BATCH])

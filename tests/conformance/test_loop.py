@@ -1,0 +1,145 @@
+"""The loop that layers run their cells in, ``backend.rnn``, with a step of one's own.
+
+The step halves its state, adds what it reads, and returns twice that. On the integers it is given that is exact, so
+what comes out must be that of the reference's scan, bit by bit.
+"""
+
+import inspect
+
+import numpy as np
+import pytest
+from by_hand import part_of
+
+from reference_impl.scan import scan
+
+pytestmark = pytest.mark.usefixtures("eager")
+
+BATCH, STEPS, WIDTH = 3, 4, 2
+GAPS = np.array([[True, True, True, False], [False, True, False, True], [True, True, False, False]])
+UNROLL = pytest.mark.parametrize("unroll", [False, True], ids=["scan", "unroll"])
+GO_BACKWARDS = pytest.mark.parametrize("go_backwards", [False, True], ids=["forwards", "backwards"])
+MASKED = pytest.mark.parametrize(
+    ("mask", "zero_output_for_mask"),
+    [(None, False), (GAPS, False), (GAPS, True)],
+    ids=["unmasked", "repeated", "zero_output"],
+)
+
+
+def halve(x, states, *constants):
+    total = 0.5 * states[0] + x + sum(constants)
+    return 2.0 * total, [total]
+
+
+@pytest.fixture
+def loop(subject):
+    """Run a step over x from the state zero: the last output, all that are returned, and the last state, as arrays."""
+    rnn = part_of(subject.keras, "backend.rnn")
+
+    def loop(step, x, run=lambda function: function, **arguments):
+        unknown = set(arguments) - set(inspect.signature(rnn).parameters)
+        if unknown:
+            pytest.skip(f"backend.rnn of this Keras has no {', '.join(unknown)}")
+        state = subject.tensors(np.zeros((BATCH, WIDTH), "float32"))
+        last, outputs, states = run(lambda: rnn(step, subject.tensors(x), [state], **arguments))()
+        return [subject.to_numpy(array) for array in (last, outputs, *states)]
+
+    return loop
+
+
+@pytest.fixture
+def integers(uniform):
+    return lambda *shape: np.rint(8.0 * uniform(*shape)).astype("float32")
+
+
+def scanned(x, *constants, **arguments):
+    """What the reference's scan makes of it."""
+
+    def step(x_t, states):
+        output, new = halve(x_t, states, *constants)
+        return output, tuple(new)
+
+    outputs, (state,) = scan(step, x, (np.zeros((BATCH, WIDTH)),), **arguments)
+    return outputs[:, -1], outputs, state
+
+
+def hold(found, expected):
+    for name, array, wanted in zip(("last output", "outputs", "last state"), found, expected):
+        assert array.shape == wanted.shape, f"{name}: the shape is {array.shape}, not {wanted.shape}"
+        for place in np.argwhere(array != wanted)[:1]:
+            pytest.fail(f"{name}: at {place.tolist()} {array[tuple(place)]}, not {wanted[tuple(place)]}")
+
+
+@UNROLL
+@GO_BACKWARDS
+@MASKED
+@pytest.mark.parametrize("time_major", [False, True], ids=["batch_first", "steps_first"])
+def test_loop(subject, loop, integers, unroll, go_backwards, mask, zero_output_for_mask, time_major):
+    x = integers(BATCH, STEPS, WIDTH)
+    reading = {"go_backwards": go_backwards, "zero_output_for_mask": zero_output_for_mask}
+
+    def turned(array):
+        return array.swapaxes(0, 1) if time_major and array is not None else array
+
+    given = {} if mask is None else {"mask": subject.tensors(turned(mask))}
+    last, outputs, state = loop(halve, turned(x), unroll=unroll, time_major=time_major, **given, **reading)
+    hold((last, turned(outputs), state), scanned(x, mask=mask, **reading))
+
+
+@UNROLL
+@MASKED
+def test_loop_that_returns_the_last_output(subject, loop, integers, unroll, mask, zero_output_for_mask):
+    """The others are not kept; an axis of one step is left of them."""
+    x, given = integers(BATCH, STEPS, WIDTH), {} if mask is None else {"mask": subject.tensors(mask)}
+    zero = {"zero_output_for_mask": zero_output_for_mask}
+    last, outputs, state = scanned(x, mask=mask, **zero)
+    found = loop(halve, x, unroll=unroll, return_all_outputs=False, **given, **zero)
+    hold(found, (last, outputs[:, -1:], state))
+
+
+@UNROLL
+@MASKED
+def test_loop_with_constants(subject, loop, integers, unroll, mask, zero_output_for_mask):
+    """What every step is given beside the states comes after them."""
+    x, constant = integers(BATCH, STEPS, WIDTH), integers(BATCH, WIDTH)
+
+    def step(x_t, states):
+        return halve(x_t, states[:1], *states[1:])
+
+    given = {} if mask is None else {"mask": subject.tensors(mask)}
+    zero = {"zero_output_for_mask": zero_output_for_mask}
+    found = loop(step, x, unroll=unroll, constants=[subject.tensors(constant)], **given, **zero)
+    hold(found, scanned(x, constant, mask=mask, **zero))
+
+
+@UNROLL
+@GO_BACKWARDS
+def test_loop_of_two_inputs(loop, integers, unroll, go_backwards):
+    """Each step is given the two of its time."""
+    x, y = integers(BATCH, STEPS, WIDTH), integers(BATCH, STEPS, 1)
+
+    def step(both, states):
+        return halve(both[0] - both[1], states)
+
+    found = loop(step, (x, y), unroll=unroll, go_backwards=go_backwards)
+    hold(found, scanned(x - y, go_backwards=go_backwards))
+
+
+@UNROLL
+@GO_BACKWARDS
+@pytest.mark.parametrize("lengths", [(4, 2, 3), (3, 1, 2)], ids=["longest_is_whole", "none_is_whole"])
+@pytest.mark.parametrize("where", ["eagerly", "in_a_function"])
+def test_loop_over_lengths(subject, loop, integers, unroll, go_backwards, lengths, where):
+    """Without a mask, the steps from the length of a sequence on are masked."""
+    x, run = integers(BATCH, STEPS, WIDTH), lambda function: function
+    if where == "in_a_function":
+        run = part_of(subject.tensorflow, "function")
+    found = loop(
+        halve,
+        x,
+        run,
+        unroll=unroll,
+        go_backwards=go_backwards,
+        input_length=subject.tensors(np.array(lengths, "int32")),
+    )
+    mask = np.arange(STEPS) < np.array(lengths)[:, np.newaxis]
+    hold(found, scanned(x, mask=mask, go_backwards=go_backwards))
