@@ -128,14 +128,27 @@ def test_relation(subject, request, relation, case):
     hold_both_ways(subject, relation, replace(relation.one(case), id=request.node.name))
 
 
+each_layer = pytest.mark.parametrize("make", LAYERS.values(), ids=["LSTM", "RNN", "StackedRNNCells", "Bidirectional"])
+
+
 @pytest.mark.parametrize("returns", ["sequences", "last"])
-@pytest.mark.parametrize("make", LAYERS.values(), ids=["LSTM", "RNN", "StackedRNNCells", "Bidirectional"])
+@each_layer
 def test_shape_with_the_steps_first(subject, make, returns):
     """``compute_output_shape`` of a layer that takes the steps first answers with the steps first, if with any."""
     description = make(OPTIONS[returns].model.layers[0])
     layer = having_further(subject, description, "float32", time_major=True)
     rows, *steps, width = description.output_shapes((BATCH, STEPS, FEATURES))["output"]
     assert tuple(layer.compute_output_shape((STEPS, BATCH, FEATURES))) == (*steps, rows, width)
+
+
+@each_layer
+def test_unrolled_with_the_steps_first(subject, make):
+    """The first axis tells how many steps there are to unroll; the batch may be open."""
+    description = make(replace(OPTIONS["sequences"].model.layers[0], unroll=True))
+    layer = having_further(subject, description, "float32", time_major=True)
+    outputs = layer(subject.keras.layers.Input(batch_shape=(STEPS, None, FEATURES)))
+    *_, width = description.output_shapes((BATCH, STEPS, FEATURES))["output"]
+    assert tuple(outputs.shape) == (STEPS, None, width)
 
 
 def read_steps_first(ask, layer, given):
