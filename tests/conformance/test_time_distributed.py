@@ -32,6 +32,19 @@ def test_number_of_slices_is_open(subject, by_hand, uniform, name):
         agree([model.predict_on_batch(x)], layer.expected(x))
 
 
+@pytest.mark.parametrize("name", LAYERS)
+def test_each_sample_has_slices_of_its_own_number(subject, by_hand, uniform, name):
+    """Ragged in the axis of slices, input makes output that is ragged alike."""
+    if subject.tensorflow is None or subject.generation >= 3 or not subject.eager:
+        pytest.skip("this Keras takes no ragged tensors")
+    shape = (None, None, FEATURES) if name == "Dense" else (None, None, STEPS, FEATURES)
+    layer = by_hand(TimeDistributed(LAYERS[name]), shape)
+    slices = uniform(5, *shape[2:])
+    outputs = layer.layer(subject.tensorflow.RaggedTensor.from_row_lengths(subject.tensors(slices), [3, 0, 2]))
+    assert subject.to_numpy(outputs.row_lengths()).tolist() == [3, 0, 2]
+    agree([subject.to_numpy(outputs.values)[np.newaxis]], layer.expected(slices[np.newaxis]))
+
+
 def test_masks_of_each_slice(subject, by_hand, uniform):
     """A mask has an axis of slices too; slice by slice it reaches the layer."""
     shape = (None, None, STEPS, FEATURES)
