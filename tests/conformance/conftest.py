@@ -20,6 +20,12 @@ def uniform(request):
 
 
 @pytest.fixture
+def integers(uniform):
+    """Integers between -8 and 8 as float32, of which sums and halves are exact."""
+    return lambda *shape: np.rint(8.0 * uniform(*shape)).astype("float32")
+
+
+@pytest.fixture
 def draw_weights(uniform):
     """Give a model, or a layer that is built, drawn weights."""
 

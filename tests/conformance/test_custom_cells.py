@@ -25,11 +25,6 @@ pytestmark = pytest.mark.usefixtures("eager")
 
 
 @pytest.fixture
-def integers(uniform):
-    return lambda *shape: np.rint(8.0 * uniform(*shape)).astype("float32")
-
-
-@pytest.fixture
 def halving(subject):
     """Make a cell that halves its one state and adds x; ``further`` are attributes and methods of its class."""
 

@@ -35,20 +35,19 @@ def loop(subject):
     """Run a step over x from the state zero: the last output, all that are returned, and the last state, as arrays."""
     rnn = part_of(subject.keras, "backend.rnn")
 
-    def loop(step, x, run=lambda function: function, **arguments):
+    def loop(step, x, in_a_function=False, **arguments):
         unknown = set(arguments) - set(inspect.signature(rnn).parameters)
         if unknown:
             pytest.skip(f"backend.rnn of this Keras has no {', '.join(unknown)}")
         state = subject.tensors(np.zeros((BATCH, WIDTH), "float32"))
-        last, outputs, states = run(lambda: rnn(step, subject.tensors(x), [state], **arguments))()
+
+        def run():
+            return rnn(step, subject.tensors(x), [state], **arguments)
+
+        last, outputs, states = (subject.tensorflow.function(run) if in_a_function else run)()
         return [subject.to_numpy(array) for array in (last, outputs, *states)]
 
     return loop
-
-
-@pytest.fixture
-def integers(uniform):
-    return lambda *shape: np.rint(8.0 * uniform(*shape)).astype("float32")
 
 
 def scanned(x, *constants, **arguments):
@@ -130,16 +129,7 @@ def test_loop_of_two_inputs(loop, integers, unroll, go_backwards):
 @pytest.mark.parametrize("where", ["eagerly", "in_a_function"])
 def test_loop_over_lengths(subject, loop, integers, unroll, go_backwards, lengths, where):
     """Without a mask, the steps from the length of a sequence on are masked."""
-    x, run = integers(BATCH, STEPS, WIDTH), lambda function: function
-    if where == "in_a_function":
-        run = part_of(subject.tensorflow, "function")
-    found = loop(
-        halve,
-        x,
-        run,
-        unroll=unroll,
-        go_backwards=go_backwards,
-        input_length=subject.tensors(np.array(lengths, "int32")),
-    )
-    mask = np.arange(STEPS) < np.array(lengths)[:, np.newaxis]
+    x, mask = integers(BATCH, STEPS, WIDTH), np.arange(STEPS) < np.array(lengths)[:, np.newaxis]
+    how = {"unroll": unroll, "input_length": subject.tensors(np.array(lengths, "int32"))}
+    found = loop(halve, x, where == "in_a_function", go_backwards=go_backwards, **how)
     hold(found, scanned(x, mask=mask, go_backwards=go_backwards))
