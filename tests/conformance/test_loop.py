@@ -35,14 +35,15 @@ def loop(subject):
     """Run a step over x from the state zero: the last output, all that are returned, and the last state, as arrays."""
     rnn = part_of(subject.keras, "backend.rnn")
 
-    def loop(step, x, in_a_function=False, **arguments):
+    def loop(step, x, in_a_function=False, mask=None, **arguments):
         unknown = set(arguments) - set(inspect.signature(rnn).parameters)
         if unknown:
             pytest.skip(f"backend.rnn of this Keras has no {', '.join(unknown)}")
         state = subject.tensors(np.zeros((BATCH, WIDTH), "float32"))
+        mask = None if mask is None else subject.tensors(mask)
 
         def run():
-            return rnn(step, subject.tensors(x), [state], **arguments)
+            return rnn(step, subject.tensors(x), [state], mask=mask, **arguments)
 
         last, outputs, states = (subject.tensorflow.function(run) if in_a_function else run)()
         return [subject.to_numpy(array) for array in (last, outputs, *states)]
@@ -72,26 +73,25 @@ def hold(found, expected):
 @GO_BACKWARDS
 @MASKED
 @pytest.mark.parametrize("time_major", [False, True], ids=["batch_first", "steps_first"])
-def test_loop(subject, loop, integers, unroll, go_backwards, mask, zero_output_for_mask, time_major):
+def test_loop(loop, integers, unroll, go_backwards, mask, zero_output_for_mask, time_major):
     x = integers(BATCH, STEPS, WIDTH)
     reading = {"go_backwards": go_backwards, "zero_output_for_mask": zero_output_for_mask}
 
     def turned(array):
         return array.swapaxes(0, 1) if time_major and array is not None else array
 
-    given = {} if mask is None else {"mask": subject.tensors(turned(mask))}
-    last, outputs, state = loop(halve, turned(x), unroll=unroll, time_major=time_major, **given, **reading)
+    how = {"mask": turned(mask), "unroll": unroll, "time_major": time_major}
+    last, outputs, state = loop(halve, turned(x), **how, **reading)
     hold((last, turned(outputs), state), scanned(x, mask=mask, **reading))
 
 
 @UNROLL
 @MASKED
-def test_loop_that_returns_the_last_output(subject, loop, integers, unroll, mask, zero_output_for_mask):
+def test_loop_that_returns_the_last_output(loop, integers, unroll, mask, zero_output_for_mask):
     """The others are not kept; an axis of one step is left of them."""
-    x, given = integers(BATCH, STEPS, WIDTH), {} if mask is None else {"mask": subject.tensors(mask)}
-    zero = {"zero_output_for_mask": zero_output_for_mask}
-    last, outputs, state = scanned(x, mask=mask, **zero)
-    found = loop(halve, x, unroll=unroll, return_all_outputs=False, **given, **zero)
+    x, masking = integers(BATCH, STEPS, WIDTH), {"mask": mask, "zero_output_for_mask": zero_output_for_mask}
+    last, outputs, state = scanned(x, **masking)
+    found = loop(halve, x, unroll=unroll, return_all_outputs=False, **masking)
     hold(found, (last, outputs[:, -1:], state))
 
 
@@ -104,10 +104,9 @@ def test_loop_with_constants(subject, loop, integers, unroll, mask, zero_output_
     def step(x_t, states):
         return halve(x_t, states[:1], *states[1:])
 
-    given = {} if mask is None else {"mask": subject.tensors(mask)}
-    zero = {"zero_output_for_mask": zero_output_for_mask}
-    found = loop(step, x, unroll=unroll, constants=[subject.tensors(constant)], **given, **zero)
-    hold(found, scanned(x, constant, mask=mask, **zero))
+    masking = {"mask": mask, "zero_output_for_mask": zero_output_for_mask}
+    found = loop(step, x, unroll=unroll, constants=[subject.tensors(constant)], **masking)
+    hold(found, scanned(x, constant, **masking))
 
 
 @UNROLL
