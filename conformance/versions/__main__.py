@@ -23,7 +23,7 @@ from conformance.fixtures import FixtureError
 from conformance.report.results import ResultsError
 from conformance.versions.changes import changes, sentences, unexplained
 from conformance.versions.page import html, markdown, page
-from conformance.versions.summary import FOLDER, SUFFIX, Summary, keep, load
+from conformance.versions.summary import FOLDER, SUFFIX, Summary, keep, load, updated
 from conformance.versions.upstream import reports
 
 
@@ -63,14 +63,17 @@ RIGHT = "the page is what it would be, and explains every cell"
 
 
 def _keep(chosen: argparse.Namespace) -> Iterator[str]:
-    """Keep the summaries of results files, but none of fewer tests than the one that is kept of its environment."""
+    """Keep the summaries of results files; of those kept already, what these say anew."""
     for path in chosen.results:
         summary = load(path)
         kept = chosen.summaries / f"{summary.name}{SUFFIX}"
-        if kept.exists() and load(kept).tests > summary.tests:
+        known = load(kept) if kept.exists() else summary
+        latest = updated(known, summary)
+        keep(latest, chosen.summaries)
+        if latest == known != summary:
             yield f"{kept} has more tests, and is left as it is; to keep fewer, remove it"
         else:
-            yield f"{keep(summary, chosen.summaries)}: {summary.tests} tests of {summary.title}"
+            yield f"{kept}: {latest.tests} tests of {latest.title}"
 
 
 def _page(chosen: argparse.Namespace) -> Iterator[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Dict, List, Mapping, Sequence, Tuple
 
@@ -53,6 +53,10 @@ class Group:
     records: Mapping[str, int]
     unsupported: Mapping[str, int]
     failing: Sequence[str]
+
+    @property
+    def tests(self) -> int:
+        return sum(self.verdicts.values())
 
     @property
     def ran(self) -> int:
@@ -101,7 +105,7 @@ class Summary:
     @property
     def tests(self) -> int:
         """How many tests were there to run."""
-        return sum(sum(group.verdicts.values()) for group in self.groups.values())
+        return sum(group.tests for group in self.groups.values())
 
     @property
     def records(self) -> Mapping[str, int]:
@@ -143,6 +147,21 @@ def summarize(results: Results, name: str) -> Summary:
         groups.setdefault(_group_of(test), []).append(test)
     made = {group: _group(tests, subject) for group, tests in sorted(groups.items())}
     return Summary(name, results.header["tier"], subject, made)
+
+
+def updated(kept: Summary, run: Summary) -> Summary:
+    """What is known of a version after one more run.
+
+    A run of as many tests says all anew. One of some files has only their groups replaced, each that it has all tests
+    of; one of another version, or of fewer tests throughout, changes nothing.
+    """
+    if run.tests >= kept.tests:
+        return run
+    if run.versions != kept.versions:
+        return kept
+    had = {name: group.tests for name, group in kept.groups.items()}
+    whole = {name: group for name, group in run.groups.items() if group.tests >= had.get(name, 0)}
+    return replace(kept, groups={**kept.groups, **whole})
 
 
 def load(path: Path) -> Summary:

@@ -122,6 +122,26 @@ def test_smoke_run_does_not_take_the_place_of_a_larger_one(old, tmp_path, capsys
     assert load(tmp_path / "versions" / "tf2.15.json").tests == 4
 
 
+def test_run_of_one_file_says_that_file_anew(old, tmp_path):
+    folder = ["--summaries", str(tmp_path / "versions")]
+    main([*folder, "keep", str(old)])
+    known = load(old)
+    again = run(tmp_path, "tf2.15", "2.15.0", "2.15.1", case_line("cell-1", "diverges"), case_line("rnn-1"))
+    main([*folder, "keep", str(again)])
+    groups = load(tmp_path / "versions" / "tf2.15.json").groups
+    assert groups["lstm of the option space"] == known.groups["lstm of the option space"]
+    assert groups["cell of the option space"].failing == ["cell-1"]
+    assert groups["rnn of the option space"].tests == 1
+
+
+def test_run_of_one_file_of_another_version_is_not_mixed_in(old, tmp_path):
+    folder = ["--summaries", str(tmp_path / "versions")]
+    main([*folder, "keep", str(old)])
+    kept = load(tmp_path / "versions" / "tf2.15.json")
+    main([*folder, "keep", str(run(tmp_path, "tf2.15", "2.15.0", "2.15.0", case_line("cell-1", "diverges")))])
+    assert load(tmp_path / "versions" / "tf2.15.json") == kept
+
+
 def test_page_shows_what_stands_in_results_as_text(tmp_path):
     pytest.importorskip("jinja2")
     file = run(tmp_path, "tf2.16", "3.0.0", "2.16.2", skipped("lstm-1", HOSTILE), case_line(HOSTILE, "diverges"))
