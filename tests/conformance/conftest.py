@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from by_hand import ByHand
 from keeping import keep
+from learning import FEATURES, SAMPLES, STEPS, UNITS
 
 from conformance.data import seed
 
@@ -68,3 +69,29 @@ def by_hand(subject, uniform):
         return ByHand(subject, description, input_shape, uniform, dtype)
 
     return by_hand
+
+
+@pytest.fixture
+def data(uniform):
+    """Sequences, and a number for each to learn."""
+    return uniform(SAMPLES, STEPS, FEATURES), uniform(SAMPLES, 1)
+
+
+@pytest.fixture
+def learner(subject, uniform):
+    """Make a small model, every time from the same weights, of which the last, the bias of its head, is 0."""
+    start = [uniform(*shape) for shape in ((FEATURES, 4 * UNITS), (UNITS, 4 * UNITS), (4 * UNITS,), (UNITS, 1))]
+
+    def learner():
+        inputs = subject.keras.layers.Input((STEPS, FEATURES))
+        model = subject.keras.models.Model(inputs, subject.keras.layers.Dense(1)(subject.lstm(UNITS)(inputs)))
+        model.set_weights([*start, np.zeros(1, "float32")])
+        return model
+
+    return learner
+
+
+@pytest.fixture
+def sgd(subject):
+    """The class of the optimizer that moves each weight by its gradient."""
+    return subject.keras.optimizers.SGD

@@ -1,11 +1,9 @@
-"""Layers made in a ``RematScope`` compute again for their gradients what others keep, and nothing else changes.
-
-How they are trained is asked in ``test_training_conduct.py``.
-"""
+"""Layers made in a ``RematScope`` compute again for their gradients what others keep, and nothing else changes."""
 
 import numpy as np
 import pytest
 from by_hand import near, part_of
+from learning import WHOLE, same
 
 pytestmark = pytest.mark.usefixtures("eager")
 
@@ -52,3 +50,23 @@ def test_gradients_of_what_is_computed_again(subject, uniform, kind):
     assert near(again, usual), "it returns something else"
     right = [near(*both) for both in zip(again_gradients, usual_gradients)]
     assert all(right), "the gradients are others"
+
+
+#: Which layers are computed again for their gradients, whose outputs are not kept meanwhile.
+AGAIN = {
+    "all": {"mode": "full"},
+    "activations": {"mode": "activations"},
+    "large_ones": {"mode": "larger_than", "output_size_threshold": 1},
+}
+
+
+@pytest.mark.parametrize("eagerly", [False, True], ids=["in_a_graph", "eagerly"])
+@pytest.mark.parametrize("again", AGAIN)
+def test_what_is_computed_again_is_learnt_as_ever(subject, learner, data, sgd, again, eagerly):
+    usual, scope = learner(), part_of(subject.keras, "RematScope")
+    with scope(**AGAIN[again]):
+        saving = learner()
+    for model in (usual, saving):
+        model.compile(loss="mse", optimizer=sgd(0.5), run_eagerly=eagerly)
+        model.fit(*data, **WHOLE)
+    assert same(saving.get_weights(), usual.get_weights()), "it learns something else"
