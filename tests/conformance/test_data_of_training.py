@@ -246,7 +246,7 @@ def test_weights_of_classes_at_each_step(subject, uniform, draw_weights, form):
         (found,) = model.fit(x, targets(classes), **given).history["loss"]
     except Exception:
         if form == "bare":
-            pytest.skip("this Keras refuses them")
+            pytest.skip("this Keras refuses weights of classes for targets at each step")
         raise
     assert np.isclose(found, expected), f"the loss is {found:.4g}, not {expected:.4g}"
 

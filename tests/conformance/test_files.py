@@ -140,7 +140,7 @@ def test_kept(subject, register, kept, kept_case):
     """A model of the option space is what a file, or a copy of it, gives back."""
     form, case = kept_case
     if any(record.covers(case) for record in register):
-        pytest.skip("this Keras departs in this case")
+        pytest.skip("a case in which this Keras departs is not asked again of files and copies")
     built = drawn(subject, case)
     again = kept(built.model, form, program(subject, case))
     same_model(subject, built, again, case)
@@ -165,7 +165,7 @@ def test_file_keeps_every_argument(subject, kept, names, form):
     built = Built(model(), (), ())
     again = kept(built.model, form, model)
     if not again.layers:
-        pytest.skip("what is read has no configuration")
+        pytest.skip("an exported model has no configuration when it is read")
     same_configuration(built, again)
 
 

@@ -317,7 +317,7 @@ def test_input_that_nothing_reads(subject, uniform, draw_weights):
 def test_upper_part_of_a_model_is_a_model(subject, uniform, draw_weights):
     """From what a layer within returns up: it has the layers and the weights above it, and no others."""
     if subject.generation < 3:
-        pytest.skip("in some versions of this Keras models begin with an Input")
+        pytest.skip("in some versions of this Keras a part of a model counts its Input as a layer")
     model = draw_weights(chain(subject, ["first", "second"]))
     first, second, head = (model.get_layer(name) for name in ("first", "second", "head"))
     upper = subject.keras.Model(first.output, model.output)

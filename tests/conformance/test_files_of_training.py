@@ -47,7 +47,7 @@ def read_again(kept):
     def read_again(model, form):
         again = kept(model, form)
         if not again.layers:
-            pytest.skip("what is read is not compiled")  # that is, one that Keras 3 exports
+            pytest.skip("an exported model is not compiled when it is read")  # that is, one that Keras 3 exports
         again.run_eagerly = True
         return again
 

@@ -189,7 +189,7 @@ def test_mean_of_losses_by_the_sum_of_weights(subject):
     try:
         loss = subject.keras.losses.MeanSquaredError(reduction="mean_with_sample_weight")
     except ValueError:
-        pytest.skip("this Keras has no such reduction")
+        pytest.skip('losses of this Keras have no reduction="mean_with_sample_weight"')
     weights = np.array([3.0, 0.5], "float32")
     expected = np.average(((P - Y) ** 2).mean(axis=-1), weights=weights)
     assert np.isclose(cost(subject, loss, Y, P, weights), expected)

@@ -22,7 +22,7 @@ LAYERS = {
 @pytest.fixture(scope="module")
 def old(subject):
     if subject.flavour != "tensorflow.keras" or subject.generation > 2:
-        pytest.skip("there are no such layers beside those of this Keras, or they are judged themselves")
+        pytest.skip("layers of TensorFlow 1 are not beside those of this Keras, or are judged themselves")
     return load(OLD)
 
 

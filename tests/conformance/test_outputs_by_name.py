@@ -77,7 +77,7 @@ def test_metric_given_for_two_outputs(subject, reported):
     except ValueError as refused:
         if "metric" not in str(refused):
             raise
-        pytest.skip("this Keras refuses it")
+        pytest.skip("this Keras refuses a metric that is given for two outputs")
     for name, differences in zip(NAMES, off):
         expected = np.abs(differences).mean()
         assert f"{name}_mae" in found, f"of {name} there is no metric"

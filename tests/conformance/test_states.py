@@ -115,7 +115,7 @@ def test_reset_to_given_values(by_hand, uniform, name):
     """``reset_states([h, c])`` of Keras 2 makes them the states the next call starts from."""
     layer = by_hand(LAYERS[name], SHAPE)
     if "states" not in inspect.signature(layer.layer.reset_states).parameters:
-        pytest.skip("such layers of this Keras reset states to zeros only")
+        pytest.skip("reset_states() of this layer of this Keras takes no states")
     x, states = uniform(*SHAPE), [uniform(*shape) for shape in LAYERS[name].state_shapes(SHAPE)]
     layer(uniform(*SHAPE))
     layer.layer.reset_states(nested(states, name))
