@@ -43,12 +43,21 @@ def _of_function(tensorflow: Any, model: Any, inputs: Any, rows: int) -> List[An
     called = tensorflow.function(lambda *given: flat(model(list(given) if len(given) > 1 else given[0])))
     specs = [tensorflow.TensorSpec(array.shape, array.dtype, f"x{number}") for number, array in enumerate(arrays)]
     convert = tensorflow.lite.TFLiteConverter.from_concrete_functions
-    return _run_lite(_interpreter(tensorflow, convert([called.get_concrete_function(*specs)])), arrays)
+    interpreter = _interpreter(tensorflow, convert([called.get_concrete_function(*specs)]))
+    _allocate(interpreter, arrays)
+    return _invoke(interpreter, arrays)
 
 
 def _of_model(tensorflow: Any, model: Any, inputs: Any, rows: int) -> List[Any]:
     """Of the model itself; where LSTM has an operation of its own, Keras 2 is converted to it in this way alone."""
-    return _run_lite(_interpreter(tensorflow, tensorflow.lite.TFLiteConverter.from_keras_model(model)), flat(inputs))
+    return lite_runs(tensorflow, model, flat(inputs), times=1)[0]
+
+
+def lite_runs(tensorflow: Any, model: Any, arrays: Sequence[Any], times: int) -> List[List[Any]]:
+    """What a model that is converted itself returns in each of several runs."""
+    interpreter = _interpreter(tensorflow, tensorflow.lite.TFLiteConverter.from_keras_model(model))
+    _allocate(interpreter, arrays)
+    return [_invoke(interpreter, arrays) for _ in range(times)]
 
 
 def lite_operations(tensorflow: Any, model: Any, shape: Sequence[int]) -> List[str]:
@@ -65,16 +74,23 @@ def _interpreter(tensorflow: Any, converter: Any) -> Any:
     return tensorflow.lite.Interpreter(model_content=converter.convert())
 
 
-def _run_lite(interpreter: Any, arrays: Sequence[Any]) -> List[Any]:
-    places = sorted(interpreter.get_input_details(), key=_number)
-    for place, array in zip(places, arrays):
+def _allocate(interpreter: Any, arrays: Sequence[Any]) -> None:
+    for place, array in zip(_places(interpreter), arrays):
         if tuple(place["shape"]) != array.shape:
             interpreter.resize_tensor_input(place["index"], array.shape)
     interpreter.allocate_tensors()
-    for place, array in zip(places, arrays):
+
+
+def _invoke(interpreter: Any, arrays: Sequence[Any]) -> List[Any]:
+    for place, array in zip(_places(interpreter), arrays):
         interpreter.set_tensor(place["index"], array)
     interpreter.invoke()
     return [interpreter.get_tensor(place["index"]) for place in sorted(interpreter.get_output_details(), key=_number)]
+
+
+def _places(interpreter: Any) -> List[Dict[str, Any]]:
+    """Of the inputs, in their order."""
+    return sorted(interpreter.get_input_details(), key=_number)
 
 
 def _number(place: Dict[str, Any]) -> List[int]:

@@ -1,9 +1,10 @@
 """A model converted to TensorFlow Lite or to ONNX computes what it did before, within the same tolerance."""
 
+import numpy as np
 import pytest
 
 from conformance import catalogue
-from conformance.subject.conversion import lite_operations
+from conformance.subject.conversion import lite_operations, lite_runs
 
 SMOKE = ("single-functional-B2-T7-D4-U3-tflite", "bidirectional-functional-B2-T7-D4-U3-tflite")
 CASES = [
@@ -32,3 +33,12 @@ def test_usual_lstm_becomes_one_operation(subject, case):
         pytest.skip(subject.not_fused(case))
     operations = lite_operations(subject.tensorflow, subject.build(case).model, case.input_shape)
     assert operations.count("UNIDIRECTIONAL_SEQUENCE_LSTM") == 1, f"not one operation: {' '.join(operations)}"
+
+
+@pytest.mark.parametrize("case", FUSED)
+def test_converted_lstm_begins_each_run_anew(subject, uniform, case):
+    """It is documented that what is converted is an LSTM that is not stateful."""
+    if subject.not_fused(case):
+        pytest.skip(subject.not_fused(case))
+    runs = lite_runs(subject.tensorflow, subject.build(case).model, [uniform(*case.input_shape)], times=2)
+    assert all(map(np.array_equal, *runs)), "the second run returns something else than the first"

@@ -8,7 +8,7 @@ import inspect
 
 import numpy as np
 import pytest
-from by_hand import agree, call
+from by_hand import agree, call, near
 
 from conformance.subject.adapter import reset_states
 from conformance.subject.build import flat
@@ -194,6 +194,60 @@ def test_cell_that_is_no_layer(subject, integers, how_many):
     for _ in range(how_many):
         expected, _ = halved_sums(expected)
     same(call(subject, layers.RNN(cell, return_sequences=True), x), [expected])
+
+
+@pytest.fixture
+def counting(subject):
+    """A cell that counts its steps in a weight."""
+
+    class Counting(subject.keras.layers.LSTMCell):
+        def build(self, shape):
+            super().build(shape)
+            self.steps = self.add_weight(name="steps", shape=(), initializer="zeros", trainable=False)
+
+        def call(self, inputs, states, training=None):
+            self.steps.assign(self.steps + 1.0)
+            return super().call(inputs, states, training=training)
+
+    return Counting(WIDTH)
+
+
+@pytest.mark.parametrize("unroll", [False, True], ids=["loop", "unroll"])
+def test_cell_is_called_once_for_each_step(subject, counting, integers, unroll):
+    inputs = subject.keras.layers.Input((STEPS, WIDTH))
+    model = subject.keras.models.Model(inputs, subject.keras.layers.RNN(counting, unroll=unroll)(inputs))
+    counting.steps.assign(0.0)
+    model.predict_on_batch(integers(BATCH, STEPS, WIDTH))
+    found = float(subject.to_numpy(counting.steps))
+    assert found == STEPS, f"of {STEPS} steps it does {found:.0f}"
+
+
+@pytest.mark.parametrize("unroll", [False, True], ids=["loop", "unroll"])
+def test_loss_of_a_cell_is_trained(subject, uniform, unroll):
+    """In a graph, as ``fit`` trains."""
+    layers = subject.keras.layers
+    cell = layers.LSTMCell(WIDTH, activity_regularizer=subject.keras.regularizers.l2(0.5))
+    inputs = layers.Input((STEPS, WIDTH))
+    model = subject.keras.models.Model(inputs, layers.RNN(cell, unroll=unroll)(inputs))
+    model.compile(loss="mse", optimizer=subject.keras.optimizers.SGD(0.0))
+    x = uniform(BATCH, STEPS, WIDTH)
+    y = model.predict_on_batch(x)
+    (found,) = model.fit(x, y, batch_size=BATCH, verbose=0).history["loss"]
+    assert found > 0.0, "the loss of the cell is not in that of the model"
+
+
+def test_residual_cell_of_tensorflow(subject, integers):
+    """``tf.nn`` has a wrapper for cells of Keras, which adds what the cell reads to what it returns."""
+    wrapper = getattr(getattr(subject.tensorflow, "nn", None), "RNNCellResidualWrapper", None)
+    if wrapper is None:
+        pytest.skip("there is no RNNCellResidualWrapper without TensorFlow")
+    cell, x = subject.keras.layers.LSTMCell(WIDTH), integers(BATCH, STEPS, WIDTH)
+    (found,) = call(subject, subject.keras.layers.RNN(wrapper(cell), return_sequences=True), x)
+    plain = subject.lstm(WIDTH, return_sequences=True)
+    plain.build(x.shape)
+    plain.set_weights(cell.get_weights())
+    (expected,) = call(subject, plain, x)
+    assert near(found, expected + x), "it does not return the sum"
 
 
 @pytest.mark.parametrize("given", GIVEN)

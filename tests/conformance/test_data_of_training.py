@@ -180,6 +180,28 @@ def test_each_epoch_has_as_many_steps_as_are_asked_for(subject, learner, data):
     assert steps == [0, 1] * 4, f"the steps are {steps}"
 
 
+def of_unknown_size(subject, *arrays):
+    """Batches of which nothing says how many there are."""
+    if subject.tensorflow is None:
+        pytest.skip("there is no tf.data without TensorFlow")
+    batches = subject.tensorflow.data.Dataset.from_tensor_slices(arrays).batch(BATCH, drop_remainder=True)
+    return batches.filter(lambda *batch: True)
+
+
+def test_steps_over_data_of_unknown_size_are_counted(subject, learner, data):
+    model = learner(run_eagerly=False)
+    model.fit(of_unknown_size(subject, *data), epochs=2, verbose=0)
+    found, expected = int(subject.to_numpy(model.optimizer.iterations)), 2 * SAMPLES // BATCH
+    assert found == expected, f"{found} steps are counted of {expected}"
+
+
+def test_loss_over_data_of_unknown_size(subject, learner, data):
+    model, (x, y, weight) = learner(run_eagerly=False), data
+    expected = model.evaluate(x, y, sample_weight=weight, batch_size=BATCH, verbose=0)
+    found = model.evaluate(of_unknown_size(subject, *data), verbose=0)
+    assert np.isclose(found, expected), f"the loss is {found:.4g}, not {expected:.4g}"
+
+
 def test_several_steps_in_one_call(subject, learner, data):
     """``steps_per_execution`` says how often Python is asked, not what is learnt: of 4 batches, 3 and then 1."""
     if "steps_per_execution" not in inspect.signature(subject.keras.Model.compile).parameters:

@@ -407,3 +407,51 @@ def test_saving_is_a_module_of_tensorflow_s_keras(subject):
     if subject.flavour != "tensorflow.keras" or (subject.generation < 3 and not hasattr(subject.keras, "saving")):
         pytest.skip("only TensorFlow's own Keras is meant, from 2.12 on")
     assert hasattr(subject.keras.saving, "register_keras_serializable")
+
+
+def one_cell_in_two_rnns(subject, x):
+    layers, cell = subject.keras.layers, subject.keras.layers.LSTMCell(UNITS)
+    return layers.add([layers.RNN(cell)(x), layers.RNN(cell, go_backwards=True)(x)])
+
+
+def one_layer_of_steps_in_two(subject, x):
+    layers, dense = subject.keras.layers, subject.keras.layers.Dense(UNITS)
+    first = layers.TimeDistributed(dense)(x)
+    return subject.lstm(UNITS)(layers.add([first, layers.TimeDistributed(dense)(x)]))
+
+
+SHARING = {
+    "cell": one_cell_in_two_rnns,
+    "time_distributed": one_layer_of_steps_in_two,
+}
+
+
+@pytest.mark.parametrize("way", [way for way in WHOLE_WAYS if way != "clone"])  # which is documented not to
+@pytest.mark.parametrize("what", SHARING)
+def test_what_layers_share_stays_shared(subject, uniform, draw_weights, kept, way, what):
+    """A cell or a layer that stands in two others has one set of weights, in what is read or copied too."""
+
+    def program():
+        inputs = subject.keras.Input((STEPS, FEATURES))
+        return subject.keras.Model(inputs, SHARING[what](subject, inputs))
+
+    model = draw_weights(program())
+    again = kept(model, way, program)
+    numbers = [one.count_params() for one in (model, again)]
+    assert numbers[0] == numbers[1], f"of {numbers[0]} parameters it has {numbers[1]}"
+    same_outputs(subject, model, again, uniform(BATCH, STEPS, FEATURES))
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("given", ["initial_state", "mask"])
+def test_layer_that_is_given_constants(subject, uniform, draw_weights, kept, way, given):
+    """Arrays that are part of the program, and not inputs of the model."""
+    states = [uniform(BATCH, UNITS) for _ in "hc"]
+    constants = states if given == "initial_state" else np.array([[True, True, False], [False, True, True]])
+
+    def program():
+        inputs = subject.keras.Input(batch_shape=(BATCH, STEPS, FEATURES))
+        return subject.keras.Model(inputs, subject.lstm(UNITS)(inputs, **{given: subject.tensors(constants)}))
+
+    model = draw_weights(program())
+    same_outputs(subject, model, kept(model, way, program), uniform(BATCH, STEPS, FEATURES))

@@ -384,6 +384,23 @@ def test_smallest_sizes(by_hand, uniform, batch, steps, features, units):
     agree(lstm(x), lstm.expected(x))
 
 
+#: Layers of sequences.
+OF_SEQUENCES = {
+    "LSTM": LSTM(UNITS, return_sequences=True),
+    "unroll": LSTM(UNITS, return_sequences=True, unroll=True),
+    "RNN": RNN(LSTMCell(UNITS), return_sequences=True),
+    "Bidirectional": Bidirectional(LSTM(UNITS, return_sequences=True), merge_mode="sum"),
+}
+
+
+@pytest.mark.parametrize("name", OF_SEQUENCES)
+def test_batch_of_no_rows(by_hand, name):
+    """What data that were filtered may leave."""
+    layer = by_hand(OF_SEQUENCES[name], (None, STEPS, FEATURES))
+    (outputs,) = layer(np.zeros((0, STEPS, FEATURES), "float32"))
+    assert outputs.shape == (0, STEPS, UNITS)
+
+
 def shapes_in(answer):
     """The shapes in an answer, as tuples in a row, whether a version gives one, a list, nested ones or TensorShapes."""
     if isinstance(answer, (list, tuple)) and not all(size is None or isinstance(size, int) for size in answer):

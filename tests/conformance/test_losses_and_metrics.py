@@ -80,6 +80,32 @@ def test_weighted_metrics_leave_masked_steps_out(subject, uniform):
     assert np.isclose(found, expected), f"the mean is {found:.4g}, not {expected:.4g}"
 
 
+#: Metrics, from the targets and predictions of the steps that count.
+OF_STEPS = {
+    "BinaryAccuracy": lambda y, p: ((p > 0.5) == y).mean(),
+    "Precision": lambda y, p: y[p > 0.5].mean(),
+    "Recall": lambda y, p: (p[y == 1.0] > 0.5).mean(),
+    "RootMeanSquaredError": lambda y, p: np.sqrt(((p - y) ** 2).mean()),
+    "TruePositives": lambda y, p: y[p > 0.5].sum(),
+}
+
+
+@pytest.mark.parametrize("argument", ["metrics", "weighted_metrics"])
+@pytest.mark.parametrize("name", OF_STEPS)
+def test_metric_leaves_masked_steps_out(subject, uniform, name, argument):
+    """At those all is right. Some predictions are below 0.5, more above."""
+    model, x, counts = stepwise(subject, uniform, subject.keras.layers.Dense(1, activation="sigmoid"))
+    x[~counts] = 0.5
+    p, (*others, bias) = model.predict_on_batch(x), model.get_weights()
+    model.set_weights([*others, bias - np.quantile(np.log(p / (1.0 - p)), 0.3)])
+    p = model.predict_on_batch(x)
+    y = np.where(counts[..., np.newaxis], np.round(np.abs(uniform(SAMPLES, STEPS, 1))), p > 0.5).astype("float32")
+    metric = getattr(subject.keras.metrics, name)()
+    model.compile(loss="mse", optimizer="sgd", **{argument: [metric]}, **EAGERLY)
+    found, expected = model.evaluate(x, y, batch_size=SAMPLES, verbose=0)[1], OF_STEPS[name](y[counts], p[counts])
+    assert np.isclose(found, expected), f"it is {found:.4g}, not {expected:.4g}"
+
+
 def test_metrics_are_returned_in_their_order(learner, data):
     """Behind the loss, as ``compile`` was given them, and not that of the alphabet."""
     model, (x, y) = learner(), data

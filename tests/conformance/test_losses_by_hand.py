@@ -83,6 +83,15 @@ def test_logits_are_right_from_0_on(subject, uniform):
     assert np.isclose(subject.to_numpy(metric.result()), ((logits > 0.0) == y).mean())
 
 
+def test_targets_have_weights_of_their_own(subject):
+    """Weights of the shape of the targets: Σ(weight · right) / Σ weight."""
+    y, p, weights = (np.array([row], "float32") for row in ([1.0, 1.0, 0.0], [1.0, 0.0, 0.0], [1.0, 3.0, 0.0]))
+    metric = subject.keras.metrics.BinaryAccuracy()
+    metric.update_state(subject.tensors(y), subject.tensors(p), sample_weight=subject.tensors(weights))
+    found = subject.to_numpy(metric.result())
+    assert np.isclose(found, 0.25), f"the accuracy is {found:.4g}, not 0.25"
+
+
 @pytest.mark.parametrize("name", ["Precision", "Recall"])
 def test_metric_of_one_class_is_weighted(subject, uniform, name):
     """With ``class_id`` it is that of one column, whose samples count as much as they weigh."""

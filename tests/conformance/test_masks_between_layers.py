@@ -372,3 +372,16 @@ def expected_of(lower, upper, x, lower_mask, upper_mask):
         return upper.description.run(below.outputs[0], upper.weights, Given((), masks[1], fl)).outputs
 
     return estimate(compute, "float32", seed=0)
+
+
+@pytest.mark.parametrize("name", ["Conv1D", "Flatten", "GlobalMaxPooling1D"])
+def test_layer_that_takes_no_mask_refuses_one(subject, name):
+    """As the documentation of Masking and of Embedding promises; it would take padding for data."""
+    layers = subject.keras.layers
+    x = layers.Masking(0.5)(layers.Input(SHAPE[1:]))
+    layer = getattr(layers, name)(*([1, 1] if name == "Conv1D" else []))
+    try:
+        layer(subject.lstm(UNITS, return_sequences=True)(x))
+    except Exception:
+        return
+    pytest.fail("the mask is dropped")

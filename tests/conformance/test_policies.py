@@ -1,5 +1,7 @@
 """Dtype policies: of the whole program, of a layer and of its parts."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from by_hand import agree, call
@@ -135,3 +137,11 @@ def test_attention_of_half_precision_leaves_padding_out(subject, uniform, name):
     found, expected = (subject.to_numpy(attention(np.where(counts[:, None], x, value))) for value in (x, 8 * x))
     assert found.dtype == "float16", f"it returns {found.dtype}"
     assert np.array_equal(found, expected)
+
+
+@mixed
+def test_global_policy_is_that_of_every_thread(subject):
+    """It is set globally, as its documentation says."""
+    with global_policy(subject, "mixed_float16"), ThreadPoolExecutor(1) as threads:
+        found = threads.submit(lambda: subject.lstm(UNITS).compute_dtype).result()
+    assert found == "float16", f"a layer made in another thread computes in {found}"

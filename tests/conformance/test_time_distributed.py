@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
-from by_hand import agree, call, matches
+from by_hand import agree, call, matches, near
 
 from conformance.dropout import candidate_weights, wrong_entries
+from conformance.subject.build import flat
 from reference_impl import LSTM, Bidirectional, Dense, TimeDistributed
 
 BATCH, STEPS, FEATURES, UNITS = 2, 4, 5, 3
@@ -119,6 +120,24 @@ def test_slices_have_dropout_masks_of_their_own(subject, way, slices):
     masks = subject.to_numpy(draw(subject.tensors(np.ones((3, 3, STEPS, 64), "float32")))) - 1.0
     assert not wrong_entries(masks, 0.5)
     assert not (masks[:, 1:] == masks[:, :1]).all(axis=(0, 2)).any(), "slices have the same masks"
+
+
+@pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize("several", ["inputs", "outputs"])
+def test_model_of_several_inputs_or_outputs(subject, uniform, draw_weights, several):
+    """Inputs may be nested: slice by slice the model within is given one of each."""
+    layers, shapes = subject.keras.layers, [(STEPS, FEATURES), (UNITS,)]
+    inputs = [layers.Input(shape) for shape in shapes]
+    read = [subject.lstm(UNITS)(inputs[0]), inputs[1]]
+    outputs = layers.add(read) if several == "inputs" else [read[0], layers.Dense(1)(read[0])]
+    within = draw_weights(subject.keras.models.Model(inputs if several == "inputs" else inputs[0], outputs))
+    arrays = [uniform(BATCH, 2, *shape) for shape in shapes][: len(within.inputs)]
+    given = [layers.Input((2, *shape)) for shape in shapes][: len(within.inputs)]
+    outer = layers.TimeDistributed(within)(given if len(given) > 1 else given[0])
+    found = flat(subject.keras.models.Model(given, outer).predict_on_batch(arrays))
+    for number in range(2):
+        expected = flat(within.predict_on_batch([array[:, number] for array in arrays]))
+        assert all(near(one[:, number], other) for one, other in zip(found, expected))
 
 
 def of(subject, layer, shape, *mask):

@@ -5,9 +5,32 @@ import re
 
 import numpy as np
 import pytest
-from learning import EAGERLY, SAMPLES, WHOLE, differences, forgetting, keeping, same, squares
+from learning import EAGERLY, FEATURES, SAMPLES, STEPS, UNITS, WHOLE, differences, forgetting, keeping, same, squares
 
 pytestmark = pytest.mark.usefixtures("eager")
+
+
+#: Layers of layers that are made frozen, from the class LSTM and from ``keras.layers``.
+FROZEN = {
+    "RNN": lambda lstm, layers: layers.RNN(layers.LSTMCell(UNITS), trainable=False),
+    "StackedRNNCells": lambda lstm, layers: layers.RNN([layers.LSTMCell(UNITS) for _ in "ab"], trainable=False),
+    "Bidirectional": lambda lstm, layers: layers.Bidirectional(lstm(UNITS), trainable=False),
+    "TimeDistributed": lambda lstm, layers: layers.TimeDistributed(layers.Dense(UNITS), trainable=False),
+}
+
+
+@pytest.mark.parametrize("name", FROZEN)
+def test_what_is_made_frozen_does_not_learn(subject, data, draw_weights, sgd, name):
+    """In a model, whose head does."""
+    layers, inputs = subject.keras.layers, subject.keras.layers.Input((STEPS, FEATURES))
+    layer = FROZEN[name](subject.lstm, layers)
+    model = draw_weights(subject.keras.models.Model(inputs, layers.Dense(1)(layer(inputs))))
+    model.compile(loss="mse", optimizer=sgd(0.5), **EAGERLY)
+    start = model.get_weights()
+    model.train_on_batch(data[0], np.ones_like(model.predict_on_batch(data[0])))
+    moved = [not np.array_equal(*weights) for weights in zip(start, model.get_weights())]
+    assert any(moved[-2:]), "the head does not learn"
+    assert not any(moved[:-2]), f"{sum(moved[:-2])} of {len(moved) - 2} frozen weights moved"
 
 
 def test_compiled_again_it_learns_otherwise(learner, data, sgd):
