@@ -442,7 +442,7 @@ def test_what_layers_share_stays_shared(subject, uniform, draw_weights, kept, wa
     same_outputs(subject, model, again, uniform(BATCH, STEPS, FEATURES))
 
 
-@pytest.mark.parametrize("way", WAYS)
+@each_whole_way
 @pytest.mark.parametrize("given", ["initial_state", "mask"])
 def test_layer_that_is_given_constants(subject, uniform, draw_weights, kept, way, given):
     """Arrays that are part of the program, and not inputs of the model."""

@@ -16,8 +16,8 @@ UPSTREAM = FOLDER.parent / "upstream"
 #: A place in the sources of a release of Keras.
 PLACE = re.compile(r"keras-team/keras/blob/v([\d.]+)/keras/(src/[\w/.]+)#L(\d+)(?:-L(\d+))?")
 
-#: What a program about files needs besides; TensorFlow brings h5py.
-OF_FILES = ("h5py", "os", "tempfile")
+#: What a program about files or threads needs besides; TensorFlow brings h5py.
+BESIDES = ("h5py", "os", "tempfile", "threading")
 
 RECORDS = {record.id: record for record in load_register()}
 
@@ -48,7 +48,7 @@ def test_programs_are_small_and_need_tensorflow_alone(made):
         assert len(program.strip().splitlines()) <= 25, name
         imports = re.findall(r"^\s*(?:import|from) (.+?)(?: import .*)?$", program, re.MULTILINE)
         modules = {module.split(" as ")[0].strip().partition(".")[0] for line in imports for module in line.split(",")}
-        assert modules <= {"keras", "numpy", "tensorflow", *OF_FILES}, name
+        assert modules <= {"keras", "numpy", "tensorflow", *BESIDES}, name
 
 
 def test_links_into_the_sources_of_keras_are_lines_that_are_there():
