@@ -113,6 +113,24 @@ def test_implementation_is_kept(subject, cell):
     assert getattr(made, "cell", made).implementation == 1, "made again it has another implementation"
 
 
+#: Layers of layers and their arguments, from the class LSTM and from Keras's layers.
+WRAPPED = {
+    "RNN": lambda lstm, layers, given: layers.RNN(layers.LSTMCell(UNITS), **given),
+    "Bidirectional": lambda lstm, layers, given: layers.Bidirectional(lstm(UNITS), **given),
+    "TimeDistributed": lambda lstm, layers, given: layers.TimeDistributed(lstm(UNITS), **given),
+}
+
+
+@pytest.mark.parametrize("kind", WRAPPED)
+def test_activity_regularizer_of_a_layer_of_layers_is_kept(subject, kind):
+    """It is an argument of every layer."""
+    if subject.flavour == "keras" and subject.generation < 3:
+        pytest.skip("layers of layers of this Keras have no activity_regularizer=")
+    given = {"activity_regularizer": subject.keras.regularizers.l2(0.5)}
+    made = again(WRAPPED[kind](subject.lstm, subject.keras.layers, given))
+    assert made.activity_regularizer is not None, "made again it has no activity regularizer"
+
+
 #: Layers of cells of one's own, from Keras's layers and the class of the cell.
 OF_OWN_CELLS = {
     "RNN": lambda layers, own: layers.RNN(own(UNITS)),
