@@ -31,7 +31,7 @@ def kind(record: Divergence) -> str:
         return DIES
     if not record.cases and {pattern.partition("[")[0] for pattern in record.tests} <= _tests_of_bad_input():
         return BAD_INPUT
-    return SILENT if record.fault or record.wrong or record.raises == "AssertionError" else RAISES
+    return SILENT if record.is_silent else RAISES
 
 
 @lru_cache(maxsize=None)

@@ -8,7 +8,7 @@ from made_up import HOSTILE, case_line, header, write
 from conformance.divergences import Divergence, load_register
 from conformance.report.results import FOOTER, ResultsError
 from conformance.versions.__main__ import main
-from conformance.versions.changes import KINDS, changes, kind, sentences
+from conformance.versions.changes import KINDS, SILENT, changes, kind, sentences
 from conformance.versions.page import markdown, page
 from conformance.versions.summary import load, order
 
@@ -150,6 +150,12 @@ def test_page_shows_what_stands_in_results_as_text(tmp_path):
     main([*folder, "page"])
     assert "<img" not in (tmp_path / "versions.html").read_text(encoding="utf-8")
     assert "<img" not in (tmp_path / "versions.md").read_text(encoding="utf-8").replace("\\<", "")
+
+
+@pytest.mark.parametrize("raises", ["AssertionError", "Failed", "ValueError or AssertionError"])
+def test_wrong_answer_of_a_test_is_silent(raises):
+    record = Divergence("a", "a", "", {}, "", tests=["test_a"], raises=raises, saying="it is")
+    assert kind(record) == SILENT
 
 
 def test_every_record_is_of_a_kind():
