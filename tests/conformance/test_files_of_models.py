@@ -420,6 +420,7 @@ def one_layer_of_steps_in_two(subject, x):
     return subject.lstm(UNITS)(layers.add([first, layers.TimeDistributed(dense)(x)]))
 
 
+#: What two layers share, and what is made of an input with it.
 SHARING = {
     "cell": one_cell_in_two_rnns,
     "time_distributed": one_layer_of_steps_in_two,
