@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib
 import os
 import platform
-import sys
-from typing import Any
+from pathlib import Path
+from typing import Any, List
 
 import numpy as np
 from packaging.version import Version
@@ -57,10 +57,22 @@ def _threads(tensorflow: Any) -> str:
     return f"intra {intra or 'auto'} inter {inter or 'auto'}"
 
 
+#: Flags of the CPUs on which TensorFlow computes with oneDNN unless told otherwise: IsMKLEnabled() in its core/util/util.cc.
+NEURAL = frozenset(["avx512_vnni", "avx512_bf16", "avx_vnni", "amx_tile", "amx_int8", "amx_bf16"])
+
+
 def _onednn(version: str) -> str:
-    """Whether TensorFlow computes with oneDNN: as TF_ENABLE_ONEDNN_OPTS says, or on x86 Linux since 2.9."""
+    """Whether TensorFlow computes with oneDNN: as TF_ENABLE_ONEDNN_OPTS says, or on some CPUs under Linux since 2.9."""
     chosen = os.environ.get("TF_ENABLE_ONEDNN_OPTS")
     if chosen is not None:
         return "off" if chosen.lower() in ("0", "false") else "on"
-    default = Version(version) >= Version("2.9") and platform.machine() == "x86_64" and sys.platform == "linux"
+    default = Version(version) >= Version("2.9") and not NEURAL.isdisjoint(_flags_of_cpu())
     return "on" if default else "off"
+
+
+def _flags_of_cpu() -> List[str]:
+    """The names of what the CPU can do, as Linux has them; elsewhere none."""
+    try:
+        return Path("/proc/cpuinfo").read_text(encoding="utf-8").split()
+    except OSError:
+        return []
