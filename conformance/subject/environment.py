@@ -57,7 +57,7 @@ def _threads(tensorflow: Any) -> str:
     return f"intra {intra or 'auto'} inter {inter or 'auto'}"
 
 
-#: Flags of the CPUs on which TensorFlow computes with oneDNN unless told otherwise: IsMKLEnabled() in its core/util/util.cc.
+#: Flags of the CPUs on which TensorFlow computes with oneDNN unless told otherwise (core/util/util.cc, IsMKLEnabled()).
 NEURAL = frozenset(["avx512_vnni", "avx512_bf16", "avx_vnni", "amx_tile", "amx_int8", "amx_bf16"])
 
 
