@@ -69,11 +69,10 @@ def _keep(chosen: argparse.Namespace) -> Iterator[str]:
         kept = chosen.summaries / f"{summary.name}{SUFFIX}"
         known = load(kept) if kept.exists() else summary
         latest = updated(known, summary)
-        keep(latest, chosen.summaries)
         if latest == known != summary:
-            yield f"{kept} has more tests, and is left as it is; to keep fewer, remove it"
+            yield f"{kept} has more tests, and is left as it is; to keep fewer, or those of another version, remove it"
         else:
-            yield f"{kept}: {latest.tests} tests of {latest.title}"
+            yield f"{keep(latest, chosen.summaries)}: {latest.tests} tests of {latest.title}"
 
 
 def _page(chosen: argparse.Namespace) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What is asked of the fixture ``learner``, a small model that learns: one output for each sequence."""
+"""What is asked of models that learn, such as that of the fixture ``learner``: one output for each sequence."""
 
 import numpy as np
 
@@ -9,6 +9,14 @@ EAGERLY = {"run_eagerly": True}
 
 #: Arguments of ``fit``: all samples in one batch.
 WHOLE = {"batch_size": SAMPLES, "shuffle": False, "verbose": 0}
+
+#: Metrics, from targets and predictions.
+METRICS = {
+    "BinaryAccuracy": lambda y, p: ((p > 0.5) == y).mean(),
+    "Precision": lambda y, p: y[p > 0.5].mean(),
+    "Recall": lambda y, p: (p[y == 1.0] > 0.5).mean(),
+    "RootMeanSquaredError": lambda y, p: np.sqrt(((p - y) ** 2).mean()),
+}
 
 
 def differences(model, x, y):

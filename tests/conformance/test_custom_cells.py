@@ -8,7 +8,7 @@ import inspect
 
 import numpy as np
 import pytest
-from by_hand import agree, call, near
+from by_hand import agree, call, near, part_of
 
 from conformance.subject.adapter import reset_states
 from conformance.subject.build import flat
@@ -238,9 +238,7 @@ def test_loss_of_a_cell_is_trained(subject, uniform, unroll):
 
 def test_residual_cell_of_tensorflow(subject, integers):
     """``tf.nn`` has a wrapper for cells of Keras, which adds what the cell reads to what it returns."""
-    wrapper = getattr(getattr(subject.tensorflow, "nn", None), "RNNCellResidualWrapper", None)
-    if wrapper is None:
-        pytest.skip("there is no RNNCellResidualWrapper without TensorFlow")
+    wrapper = part_of(subject.tensorflow, "nn.RNNCellResidualWrapper", of="tf.")
     cell, x = subject.keras.layers.LSTMCell(WIDTH), integers(BATCH, STEPS, WIDTH)
     (found,) = call(subject, subject.keras.layers.RNN(wrapper(cell), return_sequences=True), x)
     plain = subject.lstm(WIDTH, return_sequences=True)

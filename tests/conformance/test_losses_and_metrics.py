@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from learning import EAGERLY, FEATURES, SAMPLES, STEPS, UNITS, WHOLE, differences, keeping, same, squares
+from learning import EAGERLY, FEATURES, METRICS, SAMPLES, STEPS, UNITS, WHOLE, differences, keeping, same, squares
 
 pytestmark = pytest.mark.usefixtures("eager")
 
@@ -81,13 +81,7 @@ def test_weighted_metrics_leave_masked_steps_out(subject, uniform):
 
 
 #: Metrics, from the targets and predictions of the steps that count.
-OF_STEPS = {
-    "BinaryAccuracy": lambda y, p: ((p > 0.5) == y).mean(),
-    "Precision": lambda y, p: y[p > 0.5].mean(),
-    "Recall": lambda y, p: (p[y == 1.0] > 0.5).mean(),
-    "RootMeanSquaredError": lambda y, p: np.sqrt(((p - y) ** 2).mean()),
-    "TruePositives": lambda y, p: y[p > 0.5].sum(),
-}
+OF_STEPS = {**METRICS, "TruePositives": lambda y, p: y[p > 0.5].sum()}
 
 
 @pytest.mark.parametrize("argument", ["metrics", "weighted_metrics"])

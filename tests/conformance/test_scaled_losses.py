@@ -34,49 +34,50 @@ def test_steps_with_scaled_losses_are_counted(subject, learner, data, scaling):
     assert found == 2, f"{found} steps are counted of 2"
 
 
-@pytest.mark.usefixtures("mixed")
-def test_overflow_halves_the_scale_of_losses(subject, learner, data, sgd):
-    """And moves no weight. The next step, whose gradients are finite, does."""
-    scaling = getattr(subject.keras.mixed_precision, "LossScaleOptimizer", None)
-    if scaling is None:
+@pytest.fixture
+def scaling_class(subject, mixed):
+    """The class of what scales losses for half precision."""
+    found = getattr(subject.keras.mixed_precision, "LossScaleOptimizer", None)
+    if found is None:
         pytest.skip("this Keras has no LossScaleOptimizer, or as an experiment")
-    model, (x, y) = learner(), data
-    optimizer = scaling(sgd(0.5), initial_scale=1024.0)
+    return found
+
+
+def scale_of(subject, optimizer):
+    """What a loss of 1 is scaled to."""
     scaled = optimizer.scale_loss if subject.generation >= 3 else optimizer.get_scaled_loss
+    return float(scaled(subject.tensors(np.ones((), "float32"))))
+
+
+def test_overflow_halves_the_scale_of_losses(subject, learner, data, sgd, scaling_class):
+    """And moves no weight. The next step, whose gradients are finite, does."""
+    model, (x, y) = learner(), data
+    optimizer = scaling_class(sgd(0.5), initial_scale=1024.0)
     model.compile(loss="mse", optimizer=optimizer, **EAGERLY)
     start = model.get_weights()
     model.train_on_batch(x, np.full_like(y, np.inf))
     assert same(model.get_weights(), start), "weights moved"
-    scale = float(scaled(subject.tensors(np.ones((), "float32"))))
+    scale = scale_of(subject, optimizer)
     assert scale == 512.0, f"the scale is {scale:.4g}, not 512"
     model.train_on_batch(x, y)
     assert not same(model.get_weights(), start), "nothing is learnt after it"
 
 
-@pytest.mark.usefixtures("mixed")
-def test_scale_of_losses_grows(subject, learner, data, sgd):
+def test_scale_of_losses_grows(subject, learner, data, sgd, scaling_class):
     """It is doubled after each two steps whose gradients are finite."""
-    scaling = getattr(subject.keras.mixed_precision, "LossScaleOptimizer", None)
-    if scaling is None:
-        pytest.skip("this Keras has no LossScaleOptimizer, or as an experiment")
     model, found = learner(), []
-    optimizer = scaling(sgd(0.5), initial_scale=64.0, dynamic_growth_steps=2)
-    scaled = optimizer.scale_loss if subject.generation >= 3 else optimizer.get_scaled_loss
+    optimizer = scaling_class(sgd(0.5), initial_scale=64.0, dynamic_growth_steps=2)
     model.compile(loss="mse", optimizer=optimizer, **EAGERLY)
     for _ in range(4):
         model.train_on_batch(*data)
-        found.append(float(scaled(subject.tensors(np.ones((), "float32")))))
+        found.append(scale_of(subject, optimizer))
     assert found == [64.0, 128.0, 128.0, 256.0], f"the scales are {found}"
 
 
-@pytest.mark.usefixtures("mixed")
-def test_losses_of_half_precision_are_scaled(subject, learner):
+def test_losses_of_half_precision_are_scaled(subject, learner, scaling_class):
     """``compile`` sees to it where a model's policy is mixed_float16."""
-    scaling = getattr(subject.keras.mixed_precision, "LossScaleOptimizer", None)
-    if scaling is None:
-        pytest.skip("this Keras has no LossScaleOptimizer, or as an experiment")
     for policy in ("mixed_float16", "float32"):
         with global_policy(subject, policy):
             model = learner()
             model.compile(loss="mse", optimizer="sgd")
-        assert isinstance(model.optimizer, scaling) == (policy == "mixed_float16"), f"not as {policy} needs it"
+        assert isinstance(model.optimizer, scaling_class) == (policy == "mixed_float16"), f"not as {policy} needs it"
