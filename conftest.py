@@ -110,12 +110,18 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     error = outcome.excinfo[1] if outcome.excinfo else None
     record, surprise = on_record_raised(records, error) if error else (records[0], "conforms, against the record")
     if record is None or surprise:
-        failure = pytest.fail.Exception(f"not as on record in {records[0].id}: {surprise}")
-        failure.__cause__ = error  # what was raised instead is shown too
-        outcome.force_exception(failure)
+        outcome.force_exception(_not_as_on_record(records[0], surprise, error))
     else:
         item.user_properties[:] = [*_of_known(item.user_properties), ("record", record.id)]
         outcome.force_exception(pytest.xfail.Exception(f"known divergence {record.id}: {record.departs}"))
+
+
+def _not_as_on_record(record: Divergence, surprise: str, error: Optional[BaseException]) -> BaseException:
+    """The failure of a test that departs otherwise than a record says, or not at all; it is shown where it departs."""
+    said = f"; it said: {error}" if error else ""
+    traced = getattr(error, "pytrace", error is not None)
+    failure = pytest.fail.Exception(f"not as on record in {record.id}: {surprise}{said}", pytrace=traced)
+    return failure.with_traceback(error.__traceback__) if error else failure
 
 
 def _of_known(properties: List[Tuple[str, object]]) -> List[Tuple[str, object]]:

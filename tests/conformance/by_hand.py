@@ -1,5 +1,6 @@
 """One layer of Keras, called by hand, and what the reference expects of it."""
 
+from itertools import count
 from operator import attrgetter
 
 import numpy as np
@@ -63,6 +64,17 @@ def agree(arrays, expected):
         worst, ratio = comparison.worst, comparison.ratio
         actual, wanted = comparison.actual[worst], comparison.expected[worst]
         assert comparison.agrees, f"array {number} is {actual} at {worst}, not {wanted}: ratio {ratio:.3g}"
+
+
+def equal(arrays, expected, names=None):
+    """Hold arrays to others bit by bit, in their order; ``names`` are what a failure calls them."""
+    assert len(arrays) == len(expected), f"there are {len(arrays)} arrays, not {len(expected)}"
+    for name, array, wanted in zip(names or map("array {}".format, count()), arrays, expected):
+        assert array.shape == wanted.shape, f"{name} has the shape {array.shape}, not {wanted.shape}"
+        unequal = np.argwhere(array != wanted).tolist()
+        if unequal:
+            place = tuple(unequal[0])
+            raise AssertionError(f"{name} is {array[place]} at {place}, not {wanted[place]}")
 
 
 def matches(arrays, expected):

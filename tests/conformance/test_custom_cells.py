@@ -8,7 +8,7 @@ import inspect
 
 import numpy as np
 import pytest
-from by_hand import agree, call, near, part_of
+from by_hand import agree, call, equal, near, part_of
 
 from conformance.subject.adapter import reset_states
 from conformance.subject.build import flat
@@ -53,20 +53,13 @@ def halved_sums(x, start=0.0, mask=None, go_backwards=False, zero_output_for_mas
     return np.stack(outputs, axis=1), state
 
 
-def same(arrays, expected):
-    assert len(arrays) == len(expected)
-    for number, (array, wanted) in enumerate(zip(arrays, expected)):
-        assert array.shape == wanted.shape, f"array {number} has the shape {array.shape}, not {wanted.shape}"
-        assert (array == wanted).all(), f"array {number} is {array.tolist()}, not {wanted.tolist()}"
-
-
 @pytest.mark.parametrize("given", GIVEN)
 @pytest.mark.parametrize("size", SIZES)
 def test_state_in_each_form(subject, halving, integers, size, given):
     """A cell of one state may give its size as an integer or in a list, and the state by itself or in a list."""
     rnn = subject.keras.layers.RNN(halving(SIZES[size], given), return_sequences=True, return_state=True)
     x = integers(BATCH, STEPS, WIDTH)
-    same(call(subject, rnn, x), halved_sums(x))
+    equal(call(subject, rnn, x), halved_sums(x))
 
 
 @pytest.mark.parametrize("unroll", [False, True], ids=["loop", "unroll"])
@@ -76,7 +69,7 @@ def test_masked_steps(subject, halving, integers, unroll, zero, go_backwards):
     options = {"go_backwards": go_backwards, "zero_output_for_mask": zero}
     layer = subject.keras.layers.RNN(halving(), return_sequences=True, return_state=True, unroll=unroll, **options)
     x, mask = integers(BATCH, STEPS, WIDTH), np.array([[True, False, True, False], [False, True, True, True]])
-    same(call(subject, layer, x, mask=mask), halved_sums(x, mask=mask, **options))
+    equal(call(subject, layer, x, mask=mask), halved_sums(x, mask=mask, **options))
 
 
 @pytest.mark.parametrize("given", ["bare", "list"])
@@ -85,7 +78,7 @@ def test_initial_state_in_each_form(subject, halving, integers, given):
     rnn = subject.keras.layers.RNN(halving(), return_sequences=True, return_state=True)
     x, start = integers(BATCH, STEPS, WIDTH), integers(BATCH, WIDTH)
     initial_state = start if given == "bare" else [start]
-    same(call(subject, rnn, x, initial_state=initial_state), halved_sums(x, start))
+    equal(call(subject, rnn, x, initial_state=initial_state), halved_sums(x, start))
 
 
 def test_cell_makes_its_initial_state(subject, halving, integers):
@@ -96,7 +89,7 @@ def test_cell_makes_its_initial_state(subject, halving, integers):
 
     rnn = subject.keras.layers.RNN(halving(get_initial_state=get_initial_state), return_sequences=True)
     x = integers(BATCH, STEPS, WIDTH)
-    same(call(subject, rnn, x), halved_sums(x, 4.0)[:1])
+    equal(call(subject, rnn, x), halved_sums(x, 4.0)[:1])
 
 
 def test_stateful(subject, halving, integers):
@@ -104,8 +97,8 @@ def test_stateful(subject, halving, integers):
     first, second = integers(BATCH, STEPS, WIDTH), integers(BATCH, STEPS, WIDTH)
     rnn.build((BATCH, STEPS, WIDTH))
     outputs, state = halved_sums(first)
-    same(call(subject, rnn, first), [outputs])
-    same(call(subject, rnn, second), halved_sums(second, state)[:1])
+    equal(call(subject, rnn, first), [outputs])
+    equal(call(subject, rnn, second), halved_sums(second, state)[:1])
 
 
 def test_reset_goes_back_to_the_initial_state_of_the_cell(subject, integers):
@@ -147,9 +140,9 @@ def test_training_reaches_a_cell_that_asks_for_it(subject, halving, integers, tr
     once = halved_sums(factor * x)[0]
     layers = subject.keras.layers
     layer = layers.RNN(cells[0], return_sequences=True)
-    same(call(subject, layer, x, training=training), [once])
+    equal(call(subject, layer, x, training=training), [once])
     layer = layers.RNN(layers.StackedRNNCells([cells[0], cells[1]]), return_sequences=True)
-    same(call(subject, layer, x, training=training), [halved_sums(factor * once)[0]])
+    equal(call(subject, layer, x, training=training), [halved_sums(factor * once)[0]])
 
 
 def two_states(subject, **further):
@@ -170,7 +163,7 @@ def test_states_of_different_widths(subject, integers):
     rnn = subject.keras.layers.RNN(two_states(subject, output_size=1), return_sequences=True, return_state=True)
     x = integers(BATCH, STEPS, WIDTH)
     sums = np.cumsum(x, axis=1)
-    same(call(subject, rnn, x), [sums[..., :1], halved_sums(x[..., :2])[1], sums[:, -1]])
+    equal(call(subject, rnn, x), [sums[..., :1], halved_sums(x[..., :2])[1], sums[:, -1]])
     shapes = [tuple(output.shape) for output in flat(rnn(subject.keras.Input((None, WIDTH))))]
     assert shapes == [(None, None, 1), (None, 2), (None, WIDTH)]
 
@@ -193,7 +186,7 @@ def test_cell_that_is_no_layer(subject, integers, how_many):
     x = expected = integers(BATCH, STEPS, WIDTH)
     for _ in range(how_many):
         expected, _ = halved_sums(expected)
-    same(call(subject, layers.RNN(cell, return_sequences=True), x), [expected])
+    equal(call(subject, layers.RNN(cell, return_sequences=True), x), [expected])
 
 
 @pytest.fixture
@@ -259,7 +252,7 @@ def test_stack_of_cells_with_one_state(subject, halving, integers, size, given, 
     x = integers(batch, STEPS, WIDTH)
     lower, lower_state = halved_sums(x)
     upper, upper_state = halved_sums(lower)
-    same(call(subject, rnn, x), [upper, lower_state, upper_state])
+    equal(call(subject, rnn, x), [upper, lower_state, upper_state])
 
 
 def test_stack_with_an_lstm_cell_below(subject, halving, uniform):
@@ -322,7 +315,7 @@ def test_cells_in_a_list_are_a_stack(subject, halving, integers):
     rnn = subject.keras.layers.RNN([halving(), halving()], return_sequences=True)
     assert type(rnn.cell).__name__ == "StackedRNNCells"
     x = integers(BATCH, STEPS, WIDTH)
-    same(call(subject, rnn, x), [halved_sums(halved_sums(x)[0])[0]])
+    equal(call(subject, rnn, x), [halved_sums(halved_sums(x)[0])[0]])
 
 
 @pytest.fixture
@@ -373,7 +366,7 @@ def test_constants_reach_the_cell(subject, multiplying, integers, given, how):
     x, factor = integers(BATCH, STEPS, WIDTH), integers(BATCH, WIDTH)
     starts = [integers(BATCH, WIDTH)] if given else []
     outputs, _ = halved_sums(x * factor[:, np.newaxis], *starts)
-    same(how(subject, rnn, multiplying, x, starts, factor), [outputs])
+    equal(how(subject, rnn, multiplying, x, starts, factor), [outputs])
 
 
 @each_way
@@ -387,7 +380,7 @@ def test_constants_reach_both_halves(subject, multiplying, integers, given, how)
     forward, _ = halved_sums(x * factor[:, np.newaxis], *starts[:1])
     backward, _ = halved_sums(x * factor[:, np.newaxis], *starts[1:], go_backwards=True)
     expected = np.concatenate([forward, backward[:, ::-1]], axis=-1)
-    same(how(subject, layer, multiplying, x, starts, factor), [expected])
+    equal(how(subject, layer, multiplying, x, starts, factor), [expected])
 
 
 @pytest.mark.parametrize("widths", [[WIDTH], [WIDTH, 4]], ids=["LSTMCell", "StackedRNNCells"])
@@ -400,7 +393,7 @@ def test_initial_state_for_inputs(subject, uniform, widths):
         pytest.skip("a cell of this Keras makes its initial state without inputs")
     x = subject.tensors(uniform(BATCH, 5).astype("float64"))
     states = [subject.to_numpy(state) for state in flat(cell.get_initial_state(inputs=x))]
-    same(states, [np.zeros((BATCH, width)) for width in widths for _ in "hc"])
+    equal(states, [np.zeros((BATCH, width)) for width in widths for _ in "hc"])
     assert {state.dtype.name for state in states} == {"float64"}
 
 
@@ -426,4 +419,4 @@ def test_cell_of_two_inputs(subject, halving, integers, go_backwards, how):
     rnn = subject.keras.layers.RNN(halving(call=step, build=lambda self, shapes: None), **options)
     x, other = integers(BATCH, STEPS, WIDTH), integers(BATCH, STEPS, WIDTH, 1)
     outputs = rnn(nest(subject.tensors(x), subject.tensors(other)))
-    same([subject.to_numpy(outputs)], halved_sums(x + other[..., 0], go_backwards=go_backwards)[:1])
+    equal([subject.to_numpy(outputs)], halved_sums(x + other[..., 0], go_backwards=go_backwards)[:1])

@@ -8,7 +8,7 @@ import inspect
 
 import numpy as np
 import pytest
-from by_hand import part_of
+from by_hand import equal, part_of
 
 from reference_impl.scan import scan
 
@@ -63,10 +63,7 @@ def scanned(x, *constants, **arguments):
 
 
 def hold(found, expected):
-    for name, array, wanted in zip(("last output", "outputs", "last state"), found, expected):
-        assert array.shape == wanted.shape, f"{name}: the shape is {array.shape}, not {wanted.shape}"
-        for place in np.argwhere(array != wanted)[:1]:
-            pytest.fail(f"{name}: at {place.tolist()} {array[tuple(place)]}, not {wanted[tuple(place)]}")
+    equal(found, expected, names=("last output", "array of outputs", "last state"))
 
 
 @UNROLL

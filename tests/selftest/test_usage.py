@@ -1,6 +1,7 @@
 """Bad use gets one clear line and pytest's usage exit code, and no traceback."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -134,21 +135,48 @@ def test_absent_register(copy):
     assert one_line(run(cwd=copy)).endswith("divergences.toml: No such file or directory")
 
 
-FATAL = """
+MADE_UP = """
 [[divergence]]
-id = "dies"
-departs = "the process dies"
+id = "made-up"
+departs = "something departs"
 why = "made up"
-versions = { keras = ">=2" }
-tests = ["test_sizes_of_a_cell"]
-crashes = true
+versions = {{ keras = ">=2" }}
+tests = {tests}
+{signature}
 program = "import os; os.abort()"
 """
 
 
-def test_a_test_that_is_on_record_to_end_the_process_is_not_run(copy):
+def enter(copy, tests, signature):
+    """Enter a record into the register of a copy."""
     register = copy / "fixtures" / "divergences.toml"
-    register.write_text(register.read_text(encoding="utf-8") + FATAL, encoding="utf-8")
+    record = MADE_UP.format(tests=tests, signature=signature)
+    register.write_text(register.read_text(encoding="utf-8") + record, encoding="utf-8")
+
+
+def test_a_test_that_is_on_record_to_end_the_process_is_not_run(copy):
+    enter(copy, ["test_sizes_of_a_cell"], "crashes = true")
     result = run("-rx", "-k", "test_sizes_of_a_cell", "tests/conformance/test_layer_questions.py", cwd=copy)
-    assert "known divergence dies: the process dies" in result.stdout
+    assert "known divergence made-up: something departs" in result.stdout
     assert "1 xfailed" in result.stdout
+
+
+DEPARTING = """
+def test_of_a_number():
+    number = 1
+    assert number == 2, "the number is wrong"
+
+def test_that_passes():
+    pass
+"""
+
+
+def test_a_test_that_is_not_as_on_record_says_where(copy):
+    """Its failure is shown in its own lines, with what it said, and not in those of pytest."""
+    (copy / "tests" / "conformance" / "test_made_up.py").write_text(DEPARTING, encoding="utf-8")
+    enter(copy, ["test_of_a_number", "test_that_passes"], "raises = 'AssertionError'\nsaying = 'the number is 3'")
+    printed = run("tests/conformance/test_made_up.py", cwd=copy).stdout
+    assert "made-up: raised AssertionError, on record is AssertionError the number is 3; it said: the number is" in printed
+    assert re.search(r'>\s+assert number == 2, "the number is wrong"', printed)
+    assert "made-up: conforms, against the record" in printed
+    assert "pluggy/" not in printed
