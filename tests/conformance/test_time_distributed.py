@@ -46,6 +46,17 @@ def test_each_sample_has_slices_of_its_own_number(subject, by_hand, uniform, nam
     agree([subject.to_numpy(outputs.values)[np.newaxis]], layer.expected(slices[np.newaxis]))
 
 
+@pytest.mark.parametrize("masked", [False, True], ids=["plain", "masked"])
+def test_slices_of_slices(subject, by_hand, uniform, masked):
+    """A TimeDistributed of another: an LSTM of the words of each sentence of each paragraph."""
+    x, counts = uniform(BATCH, 2, 3, STEPS, FEATURES), uniform(BATCH, 2, 3, STEPS) > 0.0
+    lstm, wrapper = by_hand(LSTM(UNITS), (BATCH, STEPS, FEATURES)), subject.keras.layers.TimeDistributed
+    (outputs,) = call(subject, wrapper(wrapper(lstm.layer)), x, **({"mask": counts} if masked else {}))
+    assert outputs.shape == (BATCH, 2, 3, UNITS)
+    sentences, words = x.reshape(-1, STEPS, FEATURES), counts.reshape(-1, STEPS)
+    agree([outputs.reshape(-1, UNITS)], lstm.expected(sentences, masks=[words] if masked else None))
+
+
 def test_masks_of_each_slice(subject, by_hand, uniform):
     """A mask has an axis of slices too; slice by slice it reaches the layer."""
     shape = (None, None, STEPS, FEATURES)

@@ -33,6 +33,21 @@ def test_what_is_made_frozen_does_not_learn(subject, data, draw_weights, sgd, na
     assert not any(moved[:-2]), f"{sum(moved[:-2])} of {len(moved) - 2} frozen weights moved"
 
 
+@pytest.mark.parametrize("half", ["forward_layer", "backward_layer"])
+def test_half_that_is_frozen_does_not_learn(subject, data, draw_weights, sgd, half):
+    """The other half does, and so does the head."""
+    layers, inputs = subject.keras.layers, subject.keras.layers.Input((STEPS, FEATURES))
+    layer = layers.Bidirectional(subject.lstm(UNITS))
+    model = draw_weights(subject.keras.models.Model(inputs, layers.Dense(1)(layer(inputs))))
+    getattr(layer, half).trainable = False
+    model.compile(loss="mse", optimizer=sgd(0.5), **EAGERLY)
+    start = [own.get_weights() for own in (layer.forward_layer, layer.backward_layer)]
+    model.train_on_batch(*data)
+    ends = [own.get_weights() for own in (layer.forward_layer, layer.backward_layer)]
+    moved = [[not np.array_equal(*weights) for weights in zip(*own)] for own in zip(start, ends)]
+    assert moved == [3 * [half == "backward_layer"], 3 * [half == "forward_layer"]]
+
+
 def test_compiled_again_it_learns_otherwise(learner, data, sgd):
     """What was frozen, and no longer is, learns; by the new loss. Not eagerly: each ``compile`` is for a new graph."""
     model, (x, y) = learner(), data
