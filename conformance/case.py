@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Sequence, Set, Tuple, TypeVar, Union
@@ -146,6 +147,16 @@ class Case:
         """Shapes of the inputs as the model is told them: None for a batch that may vary and for open steps."""
         batch = self.batch if self.stateful or self.mode == "tflite_of_model" else None
         return [(batch, *shape[1:]) for shape in self.shapes_of_inputs(None if self.open_steps else self.steps)]
+
+    @cached_property
+    def weight_names(self) -> List[List[str]]:
+        """By layer the names of its weights, with the layer's number in front where another has the same."""
+        shapes = self.model.weight_shapes(self.input_shape)
+        times = Counter(name for own in shapes for name in own)
+        return [
+            [f"layer {number}'s {name}" if times[name] > 1 else name for name in own]
+            for number, own in enumerate(shapes, 1)
+        ]
 
     @cached_property
     def options(self) -> List[Dict[str, Set[str]]]:

@@ -6,8 +6,8 @@ from its id as its data are, so that no two elements count alike.
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Callable, Dict, List, Mapping, Sequence
 
 import numpy as np
@@ -95,18 +95,7 @@ def _without_batch(one: Estimate) -> Estimate:
 def _names(case: Case, data: Data) -> List[str]:
     floating = [name for name, x in zip(names("x", case), data.calls[0].x) if x.dtype.kind == "f"]
     states = [f"state {number}" for number in range(len(data.initial_state))]
-    weights = [name for own in case.model.weight_shapes(case.input_shape) for name in own]
-    return [f"gradient of {name}" for name in (*floating, *states, *_told_apart(weights))]
-
-
-def _told_apart(weights: Sequence[str]) -> List[str]:
-    """Names of weights, with the layer's number in front where layers have the same."""
-    seen: Counter[str] = Counter()
-    told = []
-    for name in weights:
-        seen[name] += 1
-        told.append(f"layer {seen[name]}'s {name}" if weights.count(name) > 1 else name)
-    return told
+    return [f"gradient of {name}" for name in (*floating, *states, *chain(*case.weight_names))]
 
 
 FIRST_ORDER = Question(
@@ -122,11 +111,6 @@ FIRST_ORDER = Question(
 def judge_gradients(case: Case, subject: Subject, register: Register = ()) -> Judgement:
     """Hold the gradients of a case to the reference."""
     return judge_answer(FIRST_ORDER, case, subject, register)
-
-
-def diagnose_gradients(case: Case, data: Data, found: Sequence[Array]) -> Diagnosis:
-    """The faults of gradients that return ``found``, which are wrong though the outputs are right."""
-    return diagnose_answer(FIRST_ORDER, case, data, found)
 
 
 def judge_answer(question: Question, case: Case, subject: Subject, register: Register) -> Judgement:

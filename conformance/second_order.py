@@ -5,7 +5,7 @@ A product with a whole drawn vector has every entry of the Hessian in it, at the
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, Sequence
+from typing import Any, Callable, Dict, List
 
 import numpy as np
 
@@ -13,7 +13,6 @@ from conformance import catalogue, space
 from conformance.case import Case
 from conformance.covering import frozen_ids
 from conformance.data import Data, Inputs, seed
-from conformance.diagnosis import Diagnosis
 from conformance.divergences import SECOND_ORDER
 from conformance.expected import prepared
 from conformance.faults.gradients import NO_FAULT, GradientFault
@@ -22,7 +21,6 @@ from conformance.gradients import (
     Question,
     Register,
     cotangents,
-    diagnose_answer,
     expected_of,
     judge_answer,
     judge_gradients,
@@ -86,8 +84,3 @@ IN_SECOND_ORDER = Question(
 def judge_second_order(case: Case, subject: Subject, register: Register = ()) -> Judgement:
     """Hold the Hessian of a case times its direction to the reference."""
     return judge_answer(IN_SECOND_ORDER, case, subject, register)
-
-
-def diagnose_second_order(case: Case, data: Data, found: Sequence[Array]) -> Diagnosis:
-    """The faults of second-order gradients that return ``found``, which are wrong though the gradients are right."""
-    return diagnose_answer(IN_SECOND_ORDER, case, data, found)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from functools import lru_cache
+from itertools import chain
 from typing import Any, Callable, Dict, List, Sequence, Tuple
 
 import numpy as np
@@ -105,13 +106,12 @@ def _steps(case: Case, program: Training, data: Data, y: Array, trained: Trained
     spread = frozen_spreads()[program.id]
     losses = np.reshape(fitted.means, (program.epochs, -1))
     printed = zip(losses, np.reshape(trained.batch_losses, losses.shape))
-    names = [name for own in case.model.weight_shapes(case.input_shape) for name in own]
     comparisons = [
         compare(f"loss after each batch of epoch {epoch + 1}", known_to(right, spread["losses"][epoch]), actual)
         for epoch, (right, actual) in enumerate(printed)
     ]
     for epoch in sorted({0, program.epochs - 1}):
-        after = zip(names, fitted.weights[epoch], trained.weights[epoch], spread["weights"][epoch])
+        after = zip(chain(*case.weight_names), fitted.weights[epoch], trained.weights[epoch], spread["weights"][epoch])
         comparisons += [
             compare(f"weight {number}, {name}, after epoch {epoch + 1}", known_to(right, sigma), actual)
             for number, (name, right, actual, sigma) in enumerate(after, 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import chain
 from typing import Dict, Iterable, List, Optional, Sequence
 
 import numpy as np
@@ -42,12 +43,10 @@ def shown(program: Program, compiled: Compiled, fl: Rounding = exact) -> Dict[st
 
 
 def _named(program: Program, epochs: Sequence[Sequence[Array]]) -> Dict[str, Array]:
-    case = program.case
-    names = [name for shapes in case.model.weight_shapes(case.input_shape) for name in shapes]
     return {
         f"weight {number}, {name}, after epoch {epoch}": weight
         for epoch, weights in enumerate(epochs, 1)
-        for number, (name, weight) in enumerate(zip(names, weights), 1)
+        for number, (name, weight) in enumerate(zip(chain(*program.case.weight_names), weights), 1)
     }
 
 

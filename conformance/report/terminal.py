@@ -46,8 +46,8 @@ SETTINGS = (
     "CUDA_VISIBLE_DEVICES",
 )
 
-#: How the names of gradients of an LSTM's weights end; their columns are gates and units.
-WEIGHTS = ("kernel", "bias")
+#: How the names of gradients of weights end.
+WEIGHTS = ("kernel", "bias", "embeddings")
 
 #: What tells the weights of the cells of a stack apart.
 NUMBER = re.compile(r"_\d+$")
@@ -224,10 +224,9 @@ def _place(case: Case, comparison: Comparison, index: Tuple[int, ...]) -> str:
     """Where an element is."""
     *before, last = AXES[len(index)]
     *where, number = index
-    if comparison.name.startswith("weight "):  # of a whole model, whose layers need not have gates
-        before, last = ["row"][: len(before)], "column"
-    elif of_weight(comparison.name):
-        before, (last, number) = ["row"][: len(before)], _of_gate(number, comparison.expected.shape[-1] // 4)
+    if of_weight(comparison.name):
+        gated, units = _gated(case, comparison.name), comparison.expected.shape[-1] // 4
+        before, (last, number) = ["row"][: len(before)], _of_gate(number, units) if gated else ("column", number)
     elif isinstance(case.model.layers[-1], Bidirectional) and comparison.name.startswith("output"):
         last, number = _of_half(case.model.layers[-1], number, comparison.expected.shape[-1] // 2)
     return f"[{', '.join(f'{name} {i}' for name, i in zip((*before, last), (*where, number)))}]"
@@ -236,6 +235,12 @@ def _place(case: Case, comparison: Comparison, index: Tuple[int, ...]) -> str:
 def of_weight(name: str) -> bool:
     """Whether a tensor of this name is as large as a weight, and has no batch."""
     return name.startswith("weight ") or NUMBER.sub("", name).endswith(WEIGHTS)
+
+
+def _gated(case: Case, name: str) -> bool:
+    """Whether the columns of a weight are gates and units: those of an LSTM, the only one with a recurrent kernel."""
+    weight = name.partition("gradient of ")[2]
+    return any("recurrent_kernel" in other for own in case.weight_names if weight in own for other in own)
 
 
 def _of_gate(column: int, units: int) -> Tuple[str, int]:

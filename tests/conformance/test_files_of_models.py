@@ -44,6 +44,20 @@ def test_frozen_layers_of_a_nested_model_have_their_own_weights(subject, draw_we
     assert all(map(np.array_equal, again.get_weights(), model.get_weights())), "weights are not where they were"
 
 
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("half", ["forward_layer", "backward_layer"])
+def test_half_that_is_frozen_keeps_its_weights(subject, uniform, draw_weights, kept, way, half):
+    """What is read has in each half what that half had; a program makes it with no half frozen."""
+
+    def program():
+        x = subject.keras.Input((STEPS, FEATURES))
+        return subject.keras.Model(x, subject.keras.layers.Bidirectional(subject.lstm(UNITS))(x))
+
+    model = draw_weights(program())
+    getattr(model.layers[-1], half).trainable = False
+    same_outputs(subject, model, kept(model, way, program), uniform(2, STEPS, FEATURES))
+
+
 @pytest.mark.parametrize("renamed", [False, True], ids=["all", "all_but_one"])
 def test_weights_are_loaded_by_name(subject, draw_weights, tmp_path, renamed):
     """Each layer has those of the layer of its name, whatever their order; one of another name keeps its own."""

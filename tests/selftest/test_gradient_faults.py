@@ -12,7 +12,7 @@ from conformance.data import draw
 from conformance.discrimination import TRUSTED
 from conformance.divergences import Divergence
 from conformance.faults.gradients import GRADIENT_FAULTS
-from conformance.gradients import diagnose_gradients, expected_gradients, judge_gradients
+from conformance.gradients import FIRST_ORDER, diagnose_answer, expected_gradients, judge_gradients
 from conformance.judge import judge
 from conformance.report.terminal import render
 from conformance.subject import Subject
@@ -41,14 +41,14 @@ def catching(fault):
 def test_fault_is_caught_and_named(name):
     caught = list(islice(catching(GRADIENT_FAULTS[name]), 3))
     assert len(caught) == 3
-    assert any((name,) in diagnose_gradients(*one).explanations for one in caught)
+    assert any((name,) in diagnose_answer(FIRST_ORDER, *one).explanations for one in caught)
 
 
 def test_what_no_fault_returns_has_no_name():
     case = CASES[0]
     data = draw(case)
     found = [1.5 * own + 0.25 for own in values(expected_gradients(case, data))]
-    assert diagnose_gradients(case, data, found).explanations == ()
+    assert diagnose_answer(FIRST_ORDER, case, data, found).explanations == ()
 
 
 STATES = "lstm-B3-T4-D2-initial_state-functional-call-U3-sequences_state"

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from conformance import second_order
 from conformance.compare import compared
 from conformance.data import draw
 from conformance.diagnosis import Diagnosis
@@ -11,6 +12,7 @@ from conformance.expected import expected_outputs
 from conformance.judge import Check, Judgement
 from conformance.observation import Environment
 from conformance.report.terminal import render
+from conformance.second_order import expected_products
 
 ENVIRONMENT = Environment(
     keras="tensorflow.keras 3.15.1",
@@ -26,12 +28,19 @@ CASES = [*cases("default")][::10]
 QUESTIONS = ("weights", "weight shapes", "weights read back", "symbolic shapes", "dtypes", "summary")
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
+#: Cases, and what is expected of them.
+EXPECTED = [
+    *(pytest.param(case, expected_outputs, id=case.id) for case in CASES),
+    *(pytest.param(case, expected_products, id=f"second_order-{case.id}") for case in second_order.cases()),
+]
+
+
+@pytest.mark.parametrize(("case", "expect"), EXPECTED)
 @pytest.mark.parametrize("agrees", [True, False], ids=["values", "all"])
-def test_report_fits(case, agrees):
+def test_report_fits(case, expect, agrees):
     """Every tensor is wrong, and the sentences are long; with ``all`` every other answer is wrong too."""
     with np.errstate(all="ignore"):
-        expected = expected_outputs(case, draw(case))
+        expected = expect(case, draw(case))
         outputs = [1.3 * np.nan_to_num(one.value) + 1.0 for one in expected.values()]
     shapes = [one.value.shape for one in expected.values()]
     checks = tuple(Check(question, shapes, shapes if agrees else None) for question in QUESTIONS)

@@ -11,9 +11,9 @@ from conformance.data import draw
 from conformance.discrimination import TRUSTED
 from conformance.divergences import Divergence
 from conformance.faults.second_order import SECOND_ORDER_FAULTS
-from conformance.gradients import expected_gradients, judge_gradients
+from conformance.gradients import diagnose_answer, expected_gradients, judge_gradients
 from conformance.report.terminal import render
-from conformance.second_order import cases, diagnose_second_order, expected_products, judge_second_order
+from conformance.second_order import IN_SECOND_ORDER, cases, expected_products, judge_second_order
 from conformance.subject import Subject
 from reference_impl.rounding import round_to
 
@@ -37,7 +37,7 @@ def catching(fault):
 def test_fault_is_caught_and_named(name):
     caught = list(islice(catching(SECOND_ORDER_FAULTS[name]), 3))
     assert len(caught) == 3
-    assert any((name,) in diagnose_second_order(*one).explanations for one in caught)
+    assert any((name,) in diagnose_answer(IN_SECOND_ORDER, *one).explanations for one in caught)
 
 
 @pytest.mark.parametrize("name", [name for name in SECOND_ORDER_FAULTS if name != "second_order_none"])
@@ -53,7 +53,7 @@ def test_what_no_fault_returns_has_no_name():
     case = CASES[0]
     data = draw(case)
     found = [1.5 * own + 0.25 for own in values(expected_products(case, data))]
-    assert diagnose_second_order(case, data, found).explanations == ()
+    assert diagnose_answer(IN_SECOND_ORDER, case, data, found).explanations == ()
 
 
 STATES = "lstm-B3-T4-D2-initial_state-functional-call-U3-sequences_state"
