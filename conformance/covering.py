@@ -15,9 +15,13 @@ from itertools import combinations, product
 from pathlib import Path
 from typing import Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
+from conformance.command import parser
 from conformance.expected import sees
 from conformance.fixtures import FIXTURES
 from conformance.space import OF_GRADIENTS, TOPOLOGIES, Row, Topology
+
+#: Where the arrays are kept, each a file of ids.
+CASES = FIXTURES / "cases"
 
 #: Words of two or three options.
 Combination = Tuple[Tuple[str, str], ...]
@@ -158,26 +162,26 @@ def essence(ids: Sequence[str]) -> List[str]:
     return chosen
 
 
-def frozen_ids(tier: str, folder: Path = FIXTURES / "cases") -> List[str]:
+def frozen_ids(tier: str) -> List[str]:
     """The ids of an array that ``fixtures/cases/`` holds; a tier has those too that found something beyond pairs."""
     files = (tier, "found") if tier in STRENGTHS else (tier,)
-    ids = (case_id for name in files for case_id in (folder / f"{name}.txt").read_text(encoding="utf-8").split())
+    ids = (case_id for name in files for case_id in (CASES / f"{name}.txt").read_text(encoding="utf-8").split())
     return list(dict.fromkeys(ids))
 
 
-def freeze(folder: Path = FIXTURES / "cases") -> None:
+def freeze() -> None:
     """Complete every array and write it; the smoke tier is part of the default one."""
     by_tier = {
         array: [
             case_id
             for topology in topologies.values()
-            for case_id in covering(topology, strength, _known(topology, folder / f"{array}.txt"))
+            for case_id in covering(topology, strength, _known(topology, CASES / f"{array}.txt"))
         ]
         for array, (topologies, strength) in ARRAYS.items()
     }
     by_tier["smoke"] = essence(by_tier["default"])
     for tier, ids in by_tier.items():
-        (folder / f"{tier}.txt").write_text("\n".join(ids) + "\n", encoding="utf-8")
+        (CASES / f"{tier}.txt").write_text("\n".join(ids) + "\n", encoding="utf-8")
         print(f"{tier}: {len(ids)} cases")  # noqa: T201
 
 
@@ -197,4 +201,5 @@ def _is_case(topology: Topology, case_id: str) -> bool:
 
 
 if __name__ == "__main__":
+    parser("conformance.covering", __doc__).parse_args()
     freeze()

@@ -133,7 +133,7 @@ def _input(case: Case, x: Array, mask: Optional[Array]) -> Array:
 
 
 def _with_one(x: Array, value: float) -> Array:
-    """X with one element of the last row, in the middle of its steps, replaced."""
+    """x with one element of the last row, in the middle of its steps, replaced."""
     x = x.copy()
     middle = tuple(size // 2 for size in x.shape[1:-1])
     place = (-1, *middle, 0)

@@ -14,15 +14,15 @@ lie as near as their format does, whatever the case, and are left out of this; t
 from __future__ import annotations
 
 import csv
-import sys
 from functools import lru_cache
 from pathlib import Path
-from typing import Dict, FrozenSet, Iterator, List, Tuple
+from typing import Dict, FrozenSet, Iterator, Tuple
 
 import numpy as np
 
 from conformance import catalogue, space
 from conformance.case import Case
+from conformance.command import parser
 from conformance.compare import largest_ratio
 from conformance.covering import frozen_ids
 from conformance.data import draw
@@ -88,12 +88,15 @@ def write_matrix(file: Path) -> None:
             rows.writerow([case.id, *(f"{found[name]:.3g}" if name in found else "" for name in names)])
 
 
-def main(arguments: List[str]) -> None:
-    if arguments:
-        write_matrix(Path(arguments[0]))
+def main() -> None:
+    options = parser("conformance.discrimination", __doc__)
+    options.add_argument("matrix", type=Path, nargs="?", metavar="MATRIX.csv")
+    matrix = options.parse_args().matrix
+    if matrix:
+        write_matrix(matrix)
     else:
         write_untrusted()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

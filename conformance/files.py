@@ -19,6 +19,7 @@ from packaging.version import Version
 
 from conformance import space
 from conformance.case import Case, map_layers
+from conformance.command import parser
 from conformance.data import draw, seed
 from conformance.expected import expected_outputs
 from conformance.faults import with_activation
@@ -214,6 +215,7 @@ def _listed(arrays: Sequence[Array]) -> List[Any]:
 
 
 def main() -> None:
+    parser("conformance.files", __doc__).parse_args()
     subject = load(next(iter(FLAVOURS)))
     with TemporaryDirectory() as folder:
         save(subject, Path(folder))

@@ -92,9 +92,12 @@ class Judgement:
 
     @property
     def reproducible(self) -> bool:
-        """Whether a program can fail as the case did, which raised or returned wrong; none trains or converts."""
-        trains = self.data is None and self.question != GRADIENTS
-        return not trains and self.case.mode not in CONVERSIONS and not (self.raised is None and self.returned_right)
+        """Whether a program can fail as the case did, which raised or returned wrong.
+
+        There is none of training, of second-order gradients or of conversions.
+        """
+        asked = self.data is not None or self.question == GRADIENTS
+        return asked and self.case.mode not in CONVERSIONS and not (self.raised is None and self.returned_right)
 
     @property
     def answers(self) -> Tuple[Union[Check, Comparison], ...]:

@@ -14,11 +14,13 @@ import json
 from dataclasses import replace
 from functools import lru_cache
 from itertools import chain
+from math import ceil
 from typing import Any, Callable, Dict, List, Sequence, Tuple
 
 import numpy as np
 
 from conformance.case import Case
+from conformance.command import parser
 from conformance.compare import Comparison, compare
 from conformance.data import Data, Inputs, draw, seed
 from conformance.documented import Training, load_documents
@@ -30,7 +32,7 @@ from conformance.observation import Trained
 from conformance.subject import Subject
 from conformance.trajectories import explained_by_model
 from reference_impl import Estimate, Model, estimate, exact
-from reference_impl.losses import MeanSquaredError, mean_squared_error
+from reference_impl.losses import MeanSquaredError
 from reference_impl.optimizers import Adam
 from reference_impl.rounding import Rounding, copies_for
 from reference_impl.training import Compiled, Fitted, Samples
@@ -72,17 +74,7 @@ def judge_training(program: Training, subject: Subject) -> Judgement:
         trained = subject.train(case, program, data, y)
     except Exception as error:  # whatever Keras raises is what it did with the program
         return Judgement(case, subject.environment, raised=error)
-    figures = program.figures
-    checks = (
-        Check("documented windows", figures.windows, len(x)),
-        Check("documented parameters", figures.parameters, trained.parameters),
-        Check("documented output", figures.output, trained.predictions.shape),
-        Check("epochs", program.epochs, len(trained.losses)),
-        Check("batches", -(-len(x) // program.batch_size) * program.epochs, len(trained.batch_losses)),
-        Check("batches of the last epoch", -(-len(x) // program.batch_size), len(trained.last_epoch_weights)),
-        Check("weights moved", True, all((old != new).any() for old, new in zip(data.weights, trained.weights[-1]))),
-        Check("loss fell", True, trained.losses[-1] < trained.losses[0]),
-    )
+    checks = _checks(program, len(x), data.weights, trained)
     if not all(check.agrees for check in checks):
         return Judgement(case, subject.environment, checks)
     shown = replace(case, batch=len(x[::EVERY]))
@@ -98,6 +90,22 @@ def judge_training(program: Training, subject: Subject) -> Judgement:
         return judgement
     of_model = explained_by_model(judgement, replace(case, batch=program.batch_size, mode="call"), subject)
     return of_model or replace(judgement, where=UNTOLD)
+
+
+def _checks(program: Training, windows: int, start: Sequence[Array], trained: Trained) -> Tuple[Check, ...]:
+    """What the document prints, how much was trained, and that it did something."""
+    figures, batches = program.figures, ceil(windows / program.batch_size)
+    moved = all((old != new).any() for old, new in zip(start, trained.weights[-1]))
+    return (
+        Check("documented windows", figures.windows, windows),
+        Check("documented parameters", figures.parameters, trained.parameters),
+        Check("documented output", figures.output, trained.predictions.shape),
+        Check("epochs", program.epochs, len(trained.losses)),
+        Check("batches", batches * program.epochs, len(trained.batch_losses)),
+        Check("batches of the last epoch", batches, len(trained.last_epoch_weights)),
+        Check("weights moved", True, moved),
+        Check("loss fell", True, trained.losses[-1] < trained.losses[0]),
+    )
 
 
 def _steps(case: Case, program: Training, data: Data, y: Array, trained: Trained) -> List[Comparison]:
@@ -192,10 +200,11 @@ def last_epoch_loss(case: Case, program: Training, x: Array, y: Array, weights: 
 def _squares(case: Case, x: Array, y: Array, weights: List[Array], fl: Rounding = exact) -> Array:
     """The squared errors of the model with these weights."""
     (predicted,) = case.model(x.astype(np.float64), [w.astype(np.float64) for w in weights], fl=fl)
-    return mean_squared_error(y.astype(np.float64), predicted, fl)
+    return MeanSquaredError()(y.astype(np.float64), predicted, fl)
 
 
 def main() -> None:
+    parser("conformance.training", __doc__).parse_args()
     programs = [program for document in load_documents() for program in document.training]
     SPREADS.write_text(json.dumps({program.id: spreads(program) for program in programs}, indent=1), encoding="utf-8")
 

@@ -57,7 +57,7 @@ def softplus(x: Array, fl: Rounding) -> Array:
 
 
 def softsign(x: Array, fl: Rounding) -> Array:
-    """X / (1 + |x|)."""
+    """x / (1 + |x|)."""
     with np.errstate(invalid="ignore"):  # ∞ / ∞ is NaN here as in Keras
         return fl(x / fl(1.0 + np.abs(x)))
 
@@ -69,7 +69,7 @@ def softmax(x: Array, fl: Rounding) -> Array:
 
 
 def log_softmax(x: Array, fl: Rounding) -> Array:
-    """X - log Σ eˣ over the last axis, the units."""
+    """x - log Σ eˣ over the last axis, the units."""
     shifted = fl(x - x.max(axis=-1, keepdims=True))
     return fl(shifted - fl.elementary(np.log(fl.elementary(np.exp(shifted).sum(axis=-1, keepdims=True)))))
 
@@ -145,7 +145,7 @@ def mish(x: Array, fl: Rounding) -> Array:
 
 
 def log_sigmoid(x: Array, fl: Rounding) -> Array:
-    """Log σ(x) = -log(1 + e⁻ˣ)."""
+    """log σ(x) = -log(1 + e⁻ˣ)."""
     return -softplus(-x, fl)
 
 
@@ -170,17 +170,17 @@ def hard_tanh(x: Array, fl: Rounding) -> Array:
 
 
 def tanh_shrink(x: Array, fl: Rounding) -> Array:
-    """X - tanh(x)."""
+    """x - tanh(x)."""
     return fl(x - tanh(x, fl))
 
 
 def hard_shrink(x: Array, fl: Rounding) -> Array:
-    """X where |x| > 1/2, else 0."""
+    """x where |x| > 1/2, else 0."""
     return np.where(np.abs(x) > 0.5, x, 0.0)
 
 
 def soft_shrink(x: Array, fl: Rounding) -> Array:
-    """X moved towards 0 by 1/2, and 0 where |x| ≤ 1/2."""
+    """x moved towards 0 by 1/2, and 0 where |x| ≤ 1/2."""
     return np.where(np.abs(x) > 0.5, fl(x - 0.5 * np.sign(x)), 0.0)
 
 

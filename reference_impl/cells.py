@@ -114,7 +114,7 @@ class StackedRNNCells(Cell):
 
 
 def state_names(count: int) -> List[str]:
-    """H and c, numbered from the lowest cell up where there are several."""
+    """h and c, numbered from the lowest cell up where there are several."""
     if count == 2:
         return ["h", "c"]
     return [f"{name}_{level}" for level in range(1, count // 2 + 1) for name in ("h", "c")]

@@ -23,7 +23,7 @@ class Constraint:
     """A projection."""
 
     def __call__(self, w: Array, fl: Rounding = exact) -> Array:
-        """W projected, of its shape (runs, *shape)."""
+        """w projected, of its shape (runs, *shape)."""
         raise NotImplementedError
 
 

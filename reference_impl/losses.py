@@ -20,12 +20,6 @@ from reference_impl.types import Array
 EPSILON = 1e-7
 
 
-def mean_squared_error(y_true: Array, y_pred: Array, fl: Rounding = exact) -> Array:
-    """The mean over the last axis of (y_pred - y_true)², for arrays (batch, ..., d): (batch, ...)."""
-    squares = fl(np.square(fl(y_pred - y_true)))
-    return fl(squares.mean(axis=-1))
-
-
 class Loss:
     """ℓ(y, ŷ) of each sample; y and ŷ are (batch, ..., d) both. Names and defaults are Keras's."""
 
@@ -43,7 +37,8 @@ class MeanSquaredError(Loss):
     """ℓ = Σ(ŷ - y)²/d,  ∂ℓ/∂ŷ = 2·(ŷ - y)/d."""
 
     def __call__(self, y_true: Array, y_pred: Array, fl: Rounding = exact) -> Array:
-        return mean_squared_error(y_true, y_pred, fl)
+        squares = fl(np.square(fl(y_pred - y_true)))
+        return fl(squares.mean(axis=-1))
 
     def gradient(self, y_true: Array, y_pred: Array, fl: Rounding = exact) -> Array:
         return fl(2.0 * fl(y_pred - y_true) / y_pred.shape[-1])

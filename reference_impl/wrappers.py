@@ -108,7 +108,7 @@ class TimeDistributed(Layer):
         return {name: (batch, slices, *shape[1:]) for name, shape in shapes.items()}
 
     def run(self, x: Array, weights: Sequence[Array], given: Given = NOTHING) -> Run:
-        """X is (batch, slices, ...), the mask (batch, slices, ...); each slice is a run of its own."""
+        """x is (batch, slices, ...), the mask (batch, slices, ...); each slice is a run of its own."""
         masks = [None if given.mask is None else given.mask[:, i] for i in range(x.shape[1])]
         runs = [self.layer.run(x[:, i], weights, given._replace(mask=own)) for i, own in enumerate(masks)]
         return Run(tuple(np.stack(arrays, axis=1) for arrays in zip(*(run.outputs for run in runs))), (), given.mask)

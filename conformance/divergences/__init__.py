@@ -28,6 +28,9 @@ QUESTIONS = ("", GRADIENTS, SECOND_ORDER, TRAINING)
 #: those of TensorFlow 1 or of 2.
 WHERE = {"onednn": ("on", "off"), "layers": ("v1", "v2")}
 
+#: The same in words.
+KNOWN_WHERE = ", ".join(f"{name} = {' or '.join(values)}" for name, values in WHERE.items())
+
 #: What a test raises whose subject did not raise, but answered wrongly.
 OF_TESTS = frozenset(["AssertionError", "Failed"])
 
@@ -91,7 +94,7 @@ class Divergence:
             SpecifierSet(wanted)  # InvalidSpecifier is a ValueError
         for name, value in self.where.items():
             if value not in WHERE.get(name, ()):
-                raise ValueError(f"where {name} = {value!r}; known are {WHERE}")
+                raise ValueError(f"where {name} = {value!r}; known are {KNOWN_WHERE}")
 
     def covers(self, case: HasOptions, question: str = "") -> bool:
         """Whether this record speaks of what is asked of the case."""

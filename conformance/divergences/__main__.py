@@ -16,6 +16,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Iterator, Optional, Sequence
 
+from conformance.command import parser
 from conformance.divergences import REGISTER, load_register
 from conformance.divergences.ranges import RangeError, revised, rewritten
 from conformance.divergences.showing import SHOWN, keep, read, run_programs, surprises
@@ -28,7 +29,7 @@ class RegisterError(Exception):
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
-    chosen = _parser().parse_args(arguments)
+    chosen = _options().parse_args(arguments)
     try:
         for line in chosen.command(chosen):
             print(line)  # noqa: T201
@@ -41,21 +42,17 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m conformance.divergences",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--register", type=Path, default=REGISTER, metavar="FILE", help="[fixtures/divergences.toml]")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+def _options() -> argparse.ArgumentParser:
+    options = parser("conformance.divergences", __doc__)
+    options.add_argument("--register", type=Path, default=REGISTER, metavar="FILE", help="[fixtures/divergences.toml]")
+    commands = options.add_subparsers(required=True, metavar="COMMAND")
     check = commands.add_parser("check", help="whether the records are right about the installed versions")
     check.add_argument("--keep", type=Path, metavar="FILE", help="write what the programs did, for `update`")
     check.set_defaults(command=_check)
     update = commands.add_parser("update", help="rewrite ranges that do not fit what was kept")
     update.add_argument("kept", type=Path, nargs="+", metavar="FILE")
     update.set_defaults(command=_update)
-    return parser
+    return options
 
 
 def _check(chosen: argparse.Namespace) -> Iterator[str]:

@@ -131,17 +131,20 @@ def in_layers(change: Callable[[Any], Any]) -> ChangeOfCase:
     return lambda case: replace(case, model=map_layers(case.model, change))
 
 
-def in_cells(around: AroundStep) -> ChangeOfCase:
-    """Put something around the step of every LSTM cell."""
+def in_every_cell(kind: Any, name: str, what: Any) -> ChangeOfCase:
+    """Make every LSTM cell one of this kind, with one more item in its argument of this name."""
 
     def change(layer: Any) -> Any:
         if isinstance(layer, LSTM):
             return map_layers(layer.rnn, change)
-        if not isinstance(layer, LSTMCell):
-            return layer
-        return made_of(FaultyCell, layer, "around", around)
+        return made_of(kind, layer, name, what) if isinstance(layer, LSTMCell) else layer
 
     return in_layers(change)
+
+
+def in_cells(around: AroundStep) -> ChangeOfCase:
+    """Put something around the step of every LSTM cell."""
+    return in_every_cell(FaultyCell, "around", around)
 
 
 def faulty_loop(rnn: RNN, around: AroundRun) -> FaultyRNN:

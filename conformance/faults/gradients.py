@@ -7,8 +7,8 @@ from typing import Any, Callable, Dict, Sequence, Tuple
 
 import numpy as np
 
-from conformance.case import Case, map_layers
-from conformance.faults.fault import ChangeOfCase, arguments, everywhere, in_layers, made_of, same_case
+from conformance.case import Case
+from conformance.faults.fault import ChangeOfCase, arguments, everywhere, in_every_cell, in_layers, same_case
 from conformance.faults.loops import given_states, masked
 from reference_impl import LSTM, RNN, LSTMCell, reorder_gates
 from reference_impl.gradients import Differentiated, ModelGradients, differentiate
@@ -64,13 +64,7 @@ def _faulty(cell: FaultyBackwards, x: Array, weights: Sequence[Array], given: Gi
 
 def in_steps(around: AroundPullback) -> ChangeOfCase:
     """Put something around the way back through the step of every LSTM cell."""
-
-    def change(layer: Any) -> Any:
-        if isinstance(layer, LSTM):
-            return map_layers(layer.rnn, change)
-        return made_of(FaultyBackwards, layer, "back", around) if isinstance(layer, LSTMCell) else layer
-
-    return in_layers(change)
+    return in_every_cell(FaultyBackwards, "back", around)
 
 
 def handing_back(h: float, c: float) -> ChangeOfCase:

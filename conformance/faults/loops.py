@@ -82,7 +82,7 @@ def _early(array: Array) -> Array:
 
 
 def _exchanged(states: Arrays) -> Arrays:
-    """H and c of each cell in each other's place."""
+    """h and c of each cell in each other's place."""
     return tuple(states[number ^ 1] for number in range(len(states)))
 
 

@@ -8,14 +8,14 @@ constant is, here, an h that is read without its tangent: what the library hands
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, Sequence, Tuple
+from typing import Callable, Dict, Sequence, Tuple
 
 import numpy as np
 
-from conformance.case import Case, map_layers
-from conformance.faults.fault import ChangeOfCase, in_layers, made_of
+from conformance.case import Case
+from conformance.faults.fault import ChangeOfCase, in_every_cell
 from conformance.faults.gradients import GradientFault, in_steps
-from reference_impl import LSTM, LSTMCell, derivatives
+from reference_impl import LSTMCell, derivatives
 from reference_impl.derivatives import Derivative
 from reference_impl.gradients import ModelGradients
 from reference_impl.layer import Arrays, Given
@@ -60,13 +60,7 @@ def _once(cell: DifferentiableOnce, x: Array, weights: Sequence[Array], given: G
 
 def with_constants(constants: Constants) -> ChangeOfCase:
     """Let the step of every LSTM cell have these."""
-
-    def change(layer: Any) -> Any:
-        if isinstance(layer, LSTM):
-            return map_layers(layer.rnn, change)
-        return made_of(DifferentiableOnce, layer, "constants", constants) if isinstance(layer, LSTMCell) else layer
-
-    return in_layers(change)
+    return in_every_cell(DifferentiableOnce, "constants", constants)
 
 
 def still(array: Array) -> Array:

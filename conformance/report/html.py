@@ -18,8 +18,9 @@ from collections import Counter
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Sequence, Set, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
+from conformance.command import parser
 from conformance.judge import CONFORMS, DIVERGES, KNOWN, UNSUPPORTED, UNTRUSTED
 from conformance.report.results import Results, ResultsError, Test, read
 from conformance.report.terminal import causes
@@ -184,18 +185,17 @@ def _documents(rows: Sequence[Row]) -> Dict[str, List[Row]]:
     return {title: [row for row in rows if row.test.properties.get("document") == title] for title in titles}
 
 
-def main(arguments: List[str]) -> int:
-    try:
-        source, target = map(Path, arguments)
-    except ValueError:
-        print("usage: python -m conformance.report.html RESULTS PAGE", file=sys.stderr)  # noqa: T201
-        return 2
+def main(arguments: Optional[Sequence[str]] = None) -> int:
+    options = parser("conformance.report.html", __doc__)
+    options.add_argument("results", type=Path, metavar="RESULTS")
+    options.add_argument("page", type=Path, metavar="PAGE")
+    chosen = options.parse_args(arguments)
     try:
         needed = missing()
         if needed:
             raise ResultsError(needed)
-        page = render(read(source))
-        target.write_text(page, encoding="utf-8", errors="backslashreplace")
+        page = render(read(chosen.results))
+        chosen.page.write_text(page, encoding="utf-8", errors="backslashreplace")
     except (OSError, ResultsError) as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 2
@@ -203,4 +203,4 @@ def main(arguments: List[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

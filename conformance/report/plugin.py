@@ -10,12 +10,21 @@ import pytest
 from pytest_reportlog.plugin import ReportLogPlugin
 
 from conformance import __version__
-from conformance.covering import frozen_ids
 from conformance.discrimination import cases
+from conformance.divergences import GRADIENTS, SECOND_ORDER, TRAINING
 from conformance.judge import DIVERGES
 from conformance.report import html, markdown, results
 from conformance.report.stash import EVIDENCE, SUBJECT
 from conformance.report.terminal import summarize
+
+#: The tests that ask more of a case than its outputs, by file and name.
+ASKED_BY = {
+    ("test_gradients", "test_gradients"): GRADIENTS,
+    ("test_gradients", "test_gradients_in_bfloat16"): GRADIENTS,
+    ("test_gradients", "test_wide"): GRADIENTS,
+    ("test_second_order", "test_second_order"): SECOND_ORDER,
+    ("test_training", "test_fit"): TRAINING,
+}
 
 #: The phase in which xdist lets a test be that did not come to its end.
 CRASHED = "???"
@@ -29,7 +38,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--reproductions",
         metavar="FOLDER",
-        help="write a program for each failing case there, but for those that train",
+        help="write a program for each failing case there, except for training, second-order gradients and conversions",
     )
 
 
@@ -106,8 +115,11 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, None]:
 @pytest.hookimpl(optionalhook=True)
 def pytest_handlecrashitem(crashitem: str, report: pytest.TestReport, sched: Any) -> None:
     """A case that takes xdist's worker with it, by a crash or by hanging, is a case that fails."""
-    case_id = crashitem.partition("[")[2][:-1]
-    if case_id in {*(case.id for case in cases(sched.config.getoption("--tier"))), *frozen_ids("gradients")}:
+    file, _, test = crashitem.partition("::")
+    name, _, case_id = test[:-1].partition("[")
+    question = ASKED_BY.get((Path(file).stem, name), "")
+    if question or case_id in {case.id for case in cases(sched.config.getoption("--tier"))}:
+        case_id = f"{question} of {case_id}" if question else case_id
         message = f"{DIVERGES}: crashed while running"
         told = {"case": case_id, "verdict": DIVERGES, "ratio": 0.0, "message": message}
         report.user_properties.extend(told.items())

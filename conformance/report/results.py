@@ -14,10 +14,11 @@ import json
 import sys
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Dict, FrozenSet, Iterator, List, Mapping, Sequence
+from typing import Any, Dict, FrozenSet, Iterator, List, Mapping, Optional, Sequence
 
 from _pytest.reports import pytest_report_from_serializable
 
+from conformance.command import parser
 from conformance.observation import Environment
 from conformance.report.terminal import summarize
 
@@ -177,17 +178,17 @@ def describe(results: Results) -> Iterator[str]:
         yield f"INCOMPLETE: {len(results.tests)} of {results.footer.get('collected', 'the')} tests were run to the end"
 
 
-def main(arguments: List[str]) -> int:
+def main(arguments: Optional[Sequence[str]] = None) -> int:
+    options = parser("conformance.report.results", __doc__)
+    options.add_argument("file", type=Path, metavar="FILE")
     try:
-        (path,) = arguments
-        results = read(Path(path))
-    except (ValueError, ResultsError) as error:
-        usage = "usage: python -m conformance.report.results FILE"
-        print(usage if isinstance(error, ValueError) else error, file=sys.stderr)  # noqa: T201
+        results = read(options.parse_args(arguments).file)
+    except ResultsError as error:
+        print(error, file=sys.stderr)  # noqa: T201
         return 2
     print(*describe(results), sep="\n")  # noqa: T201
     return 0 if results.green else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -141,7 +141,7 @@ def input_arrays(case: Case, inputs: Inputs) -> Parts:
     return Parts(inputs.x, given, inputs.states)
 
 
-def sequential(keras: Any, case: Case, layers: List[Any], input_layer: Any) -> Built:
+def sequential(keras: Any, layers: List[Any], input_layer: Any) -> Built:
     """A Sequential of the layers, below them an input or nothing."""
     model = keras.Sequential([*([] if input_layer is None else [input_layer]), *layers])
     return Built(model, layers, model.outputs)

@@ -18,6 +18,7 @@ import sys
 from pathlib import Path
 from typing import Dict, Iterator, List, Optional, Sequence, Set
 
+from conformance.command import parser
 from conformance.divergences import load_register
 from conformance.fixtures import FixtureError
 from conformance.report.results import ResultsError
@@ -28,7 +29,7 @@ from conformance.versions.upstream import reports
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
-    chosen = _parser().parse_args(arguments)
+    chosen = _options().parse_args(arguments)
     try:
         lines: List[str] = list(chosen.command(chosen))
     except (FixtureError, ImportError, OSError, ResultsError) as error:
@@ -38,14 +39,10 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     return 1 if chosen.command is _check and lines != [RIGHT] else 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m conformance.versions",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--summaries", type=Path, default=FOLDER, metavar="FOLDER", help="[docs/versions]")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+def _options() -> argparse.ArgumentParser:
+    options = parser("conformance.versions", __doc__)
+    options.add_argument("--summaries", type=Path, default=FOLDER, metavar="FOLDER", help="[docs/versions]")
+    commands = options.add_subparsers(required=True, metavar="COMMAND")
     keep_ = commands.add_parser("keep", help="what the page needs of results files")
     keep_.add_argument("results", type=Path, nargs="+")
     keep_.set_defaults(command=_keep)
@@ -55,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     diff = commands.add_parser("diff", help="what changes from one version to another")
     diff.add_argument("versions", nargs=2, metavar="VERSION")
     diff.set_defaults(command=_diff)
-    return parser
+    return options
 
 
 #: What ``check`` says when there is nothing to say.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Dict, FrozenSet, Iterator, List, Sequence
@@ -51,7 +52,8 @@ class Changes:
     """From one version to another: the records that are about only one of them, and what else only one shows.
 
     ``failing`` are the names of tests that fail in the new version alone, ``not_run`` and ``run`` why tests were run
-    only in the old one and only in the new one.
+    only in the old one and only in the new one, of the groups that had the same tests in both; ``unalike`` are the
+    others.
     """
 
     old: Summary
@@ -61,6 +63,7 @@ class Changes:
     failing: Sequence[str]
     not_run: Sequence[str]
     run: Sequence[str]
+    unalike: Sequence[str]
 
     @property
     def any(self) -> bool:
@@ -70,29 +73,45 @@ class Changes:
 def changes(old: Summary, new: Summary, register: Sequence[Divergence]) -> Changes:
     """What changed from one version to another."""
     before, after = covering(register, old), covering(register, new)
+    tests_before = {name: group.tests for name, group in old.groups.items()}
+    alike = {name for name, group in new.groups.items() if group.tests == tests_before.get(name)}
+    not_run_before, not_run_now = old.of(alike).unsupported, new.of(alike).unsupported
     return Changes(
         old,
         new,
         worse=[record for record in after if record not in before],
         better=[record for record in before if record not in after],
         failing=[name for name in new.failing if name not in old.failing],
-        not_run=[reason for reason in new.unsupported if reason not in old.unsupported],
-        run=[reason for reason in old.unsupported if reason not in new.unsupported],
+        not_run=[reason for reason in not_run_now if reason not in not_run_before],
+        run=[reason for reason in not_run_before if reason not in not_run_now],
+        unalike=[name for name in new.groups if name not in alike],
     )
 
 
 def sentences(changed: Changes) -> Iterator[str]:
     """Lines to read: what is worse in the new version, the worst first, then what is better."""
-    yield f"from {changed.old.title} to {changed.new.title}:"
-    if not changed.any:
-        yield "nothing changes that this suite asks for"
+    yield f"from {changed.old.title} to {changed.new.title}: {_in_short(changed)}"
     yield from (f"fails, and is on no record: {name}" for name in changed.failing)
     yield from _of_each_kind("worse", changed.worse, changed.new)
     yield from (
         f"can no longer be run: {reason} ({tests(changed.new.unsupported[reason])})" for reason in changed.not_run
     )
     yield from _of_each_kind("better, no longer so", changed.better, changed.old)
-    yield from (f"can be run now: {reason} ({tests(changed.old.unsupported[reason])})" for reason in changed.run)
+    yield from (
+        f"can be run now, but not in {changed.old.keras}: {reason} ({tests(changed.old.unsupported[reason])})"
+        for reason in changed.run
+    )
+    if changed.unalike:
+        yield f"what can be run is not compared where the two runs had other tests: {', '.join(changed.unalike)}"
+
+
+def _in_short(changed: Changes) -> str:
+    """How much of what kind changes."""
+    if not changed.any:
+        return "nothing changes that this suite asks for"
+    kinds = Counter(map(kind, changed.worse))
+    of_kinds = ", ".join(f"{kinds[name]} {name}" for name in KINDS if kinds[name])
+    return f"{len(changed.worse)} worse" + (f" ({of_kinds})" if of_kinds else "") + f", {len(changed.better)} better"
 
 
 def _of_each_kind(word: str, records: Sequence[Divergence], shown: Summary) -> Iterator[str]:

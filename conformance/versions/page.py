@@ -117,13 +117,23 @@ def _runs(family: Sequence[Summary], about: Sequence[bool]) -> Iterator[str]:
     """Unbroken runs of versions, each by its first and its last; of one Keras only some TensorFlows may be meant."""
     for holds, run in groupby(zip(family, about), key=lambda item: item[1]):
         if holds:
-            found = [_short(summary, family) for summary, _ in run]
-            yield found[0] if len(found) == 1 else f"{found[0]} – {found[-1]}"
+            yield _run([summary for summary, _ in run], family)
 
 
-def _short(summary: Summary, family: Sequence[Summary]) -> str:
-    several = sum(other.keras == summary.keras for other in family) > 1
-    return f"{summary.keras} on TensorFlow {summary.tensorflow}" if several else summary.keras
+def _run(run: Sequence[Summary], family: Sequence[Summary]) -> str:
+    first, last = run[0], run[-1]
+    if first.keras != last.keras:
+        return f"{_whole(first, run, family) or _one(first)} – {_whole(last, run, family) or _one(last)}"
+    return _whole(first, run, family) or _one(first) + (f" – {last.tensorflow}" if first != last else "")
+
+
+def _whole(summary: Summary, run: Sequence[Summary], family: Sequence[Summary]) -> str:
+    """A Keras by its version, if a run has it on every TensorFlow."""
+    return summary.keras if all(other in run for other in family if other.keras == summary.keras) else ""
+
+
+def _one(summary: Summary) -> str:
+    return f"{summary.keras} on TensorFlow {summary.tensorflow}"
 
 
 def _steps(versions: Sequence[Summary]) -> Iterator[Tuple[Summary, Summary]]:
@@ -173,7 +183,8 @@ INTRODUCTION = (
 
 LEGEND = (
     "`35/42 0.45`: of 42 tests that this version can run, 35 have the promised result, 7 depart as is on record,",
-    "and the largest error of those 35 is 0.45 of its tolerance. `2!`: 2 fail and are on no record. –: nothing to run.",
+    "and the largest error of those 35 is 0.45 of its tolerance. `2!`: 2 fail and are on no record. –: nothing to",
+    "run, or not run yet.",
     "",
 )
 

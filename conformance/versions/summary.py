@@ -7,10 +7,11 @@ page of versions shows.
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Dict, List, Mapping, Sequence, Tuple
+from typing import Collection, Dict, List, Mapping, Sequence, Tuple
 
 from packaging.version import Version
 
@@ -25,6 +26,9 @@ SUFFIX = ".json"
 
 #: What a summary keeps of a header.
 KEPT = ("keras", "backend", "numpy", "python", "onednn")
+
+#: How the text of a skip ends, which is that of a tuple whose last item is the reason.
+OF_A_TUPLE = re.compile(r"['\"][)\]]$")
 
 #: A test that is no case and passed.
 PASSED = "passed"
@@ -116,6 +120,10 @@ class Summary:
     def unsupported(self) -> Mapping[str, int]:
         """How many tests were not run, for what reason."""
         return sum((Counter(group.unsupported) for group in self.groups.values()), Counter())
+
+    def of(self, names: Collection[str]) -> Summary:
+        """What it says of some groups."""
+        return replace(self, groups={name: group for name, group in self.groups.items() if name in names})
 
     @property
     def failing(self) -> List[str]:
@@ -223,7 +231,7 @@ def _verdict(test: Test) -> str:
 
 def _reason(test: Test, subject: Mapping[str, str]) -> str:
     """Why a test was not run, without the versions that everything in this run is of."""
-    reason = test.text.rpartition("Skipped: ")[2].rstrip("')]\"")
+    reason = OF_A_TUPLE.sub("", test.text.rpartition("Skipped: ")[2])
     for said, name in ((subject["keras"], "Keras"), (subject["backend"], "TensorFlow")):
         reason = reason.replace(said, name)
     return " ".join(reason.split())

@@ -89,8 +89,8 @@ def _ending(record: Divergence) -> str:
     """What the program comes to."""
     if re.search(r"\bassert\b|AssertionError", record.program):
         return "The program ends in an AssertionError."
-    phrases = " or ".join(f"“{_prose(phrase)}”" for phrase in record.phrases)
-    return f"The program raises {record.raises} with the words {phrases}."
+    words = f" with the words “{_prose(record.phrases[0])}”" if len(record.phrases) == 1 else ""
+    return f"The program raises {record.raises}{words}."
 
 
 def _prose(text: str) -> str:

@@ -168,7 +168,7 @@ def test_training_ends_with_a_loss_that_is_no_number(subject, learner, target):
 
 
 @pytest.mark.parametrize("suffix", ["h5", "keras"])
-def test_model_is_kept_in_a_file(subject, learner, told, tmp_path, suffix):
+def test_model_is_kept_in_a_file(subject, told, tmp_path, suffix):
     """The whole model, unless only its weights are asked for."""
     path = str(tmp_path / f"model.{suffix}")
     kept = told([0.5], subject.keras.callbacks.ModelCheckpoint(path))

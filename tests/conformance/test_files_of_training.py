@@ -63,7 +63,7 @@ def read_again(kept):
 )
 def test_training_goes_on_as_it_was_compiled(subject, learner, data, read_again, name, form):
     """The next step moves the weights as it does without a file: clipped, with momentum, by each output's weight."""
-    if "global_clipnorm" in OPTIMIZERS[name] and subject.environment.backend in WITHOUT_GLOBAL_CLIPNORM:
+    if "global_clipnorm" in OPTIMIZERS[name] and subject.environment.backend.startswith(WITHOUT_GLOBAL_CLIPNORM):
         pytest.skip("this Keras has no global_clipnorm")
     optimizer = getattr(subject.keras.optimizers, name)(**OPTIMIZERS[name])
     losses = subject.keras.losses

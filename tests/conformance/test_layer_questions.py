@@ -7,20 +7,16 @@ import numpy as np
 import pytest
 from by_hand import agree, call
 
+from conformance.catalogue import RETURNS
+from conformance.subject.adapter import base_name
 from conformance.subject.build import flat
 from conformance.subject.summary import read_summary
 from reference_impl import LSTM, RNN, Bidirectional, LSTMCell, StackedRNNCells, TimeDistributed, parameter_count
+from reference_impl.wrappers import MERGE_MODES
 
 BATCH, STEPS, FEATURES, UNITS = 2, 6, 5, 3
 SHAPE = (BATCH, STEPS, FEATURES)
 CELLS = StackedRNNCells((LSTMCell(4), LSTMCell(3)))
-MERGE_MODES = ("concat", "sum", "mul", "ave", None)
-RETURNS = {
-    "last": {},
-    "sequences": {"return_sequences": True},
-    "state": {"return_state": True},
-    "sequences_state": {"return_sequences": True, "return_state": True},
-}
 
 
 def each(make):
@@ -129,7 +125,7 @@ def test_weights(subject, name):
     """Kernel, recurrent kernel and bias of each LSTM, forward before backward, lower cell before upper."""
     layer, expected = built(subject, name), BUILT[name].weight_shapes(FEATURES)
     kinds = ["kernel", "recurrent_kernel", "bias"][: 2 if name == "LSTM-no_bias" else 3]
-    assert [last_part(weight.name) for weight in layer.weights] == kinds * (len(expected) // len(kinds))
+    assert [base_name(weight.name) for weight in layer.weights] == kinds * (len(expected) // len(kinds))
     assert [tuple(weight.shape) for weight in layer.weights] == list(expected.values())
     assert layer.count_params() == parameter_count(expected.values())
 
@@ -138,7 +134,7 @@ def test_weights_of_a_cell(subject):
     cell = subject.keras.layers.LSTMCell(UNITS)
     cell.build((None, FEATURES))
     expected = LSTMCell(UNITS).weight_shapes(FEATURES)
-    assert {last_part(weight.name): tuple(weight.shape) for weight in cell.weights} == expected
+    assert {base_name(weight.name): tuple(weight.shape) for weight in cell.weights} == expected
     assert cell.count_params() == parameter_count(expected.values())
 
 
@@ -411,8 +407,3 @@ def shapes_in(answer):
 def shape_of(subject, output):
     """The shape of a symbolic tensor."""
     return tuple(output.shape) if subject.eager else subject.keras.backend.int_shape(output)
-
-
-def last_part(name):
-    """``kernel`` from ``lstm/lstm_cell/kernel:0``, as Keras 2 writes it, or from ``kernel``, as Keras 3 does."""
-    return name.split("/")[-1].split(":")[0]

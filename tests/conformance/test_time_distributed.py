@@ -90,7 +90,7 @@ def test_training_reaches_the_layer(by_hand, uniform):
     assert not matches(layer(x, training=True), layer.expected(x)), "nothing is dropped in training"
 
 
-def test_layer_keeps_its_dtype(subject, uniform):
+def test_layer_keeps_its_dtype(subject):
     """A float32 layer among mixed ones, the advice for a head, computes in float32 inside of a TimeDistributed too."""
     if not subject.has_mixed_policies:
         pytest.skip("this Keras has no mixed precision, or as an experiment")

@@ -58,7 +58,7 @@ def test_function_of_the_backend(subject, model, data):
     assert np.allclose(found, subject.to_numpy(lstm(subject.tensors(data[0]))))
 
 
-def test_output_at_a_node(subject, model):
+def test_output_at_a_node(model):
     lstm = model.get_layer("lstm")
     at = part_of(lstm, "get_output_at", of="Layer.")
     assert tuple(at(0).shape)[1:] == (UNITS,)

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conformance import catalogue, discrimination, space
+from conformance import catalogue, discrimination, second_order, space
 from conformance.compare import compare
 from conformance.covering import frozen_ids
 from conformance.data import draw
-from conformance.divergences import TRAINING, load_register
+from conformance.divergences import GRADIENTS, SECOND_ORDER, TRAINING, load_register
 from conformance.documented import load_documents
 from conformance.expected import expected_outputs
 from conformance.programs import PROGRAMS
@@ -35,11 +35,19 @@ def test_default_tier_has_every_pair_of_kind_size_and_way():
     assert pairs("default") == pairs("full")
 
 
+#: By question, what it is asked of.
+ASKED = {
+    "": CASES,
+    GRADIENTS: [*DIFFERENTIATED, *catalogue.wide()],
+    SECOND_ORDER: second_order.cases(),
+    TRAINING: PROGRAMS,
+}
+
+
 @pytest.mark.parametrize("record", load_register(), ids=lambda record: record.id)
 def test_every_record_covers_a_case(record):
-    asked = PROGRAMS if record.question == TRAINING else [*CASES, *DIFFERENTIATED]
     for some in record.cases:
-        assert any(case.has(some) for case in asked), some
+        assert any(case.has(some) for case in ASKED[record.question]), some
 
 
 @pytest.mark.parametrize("record", [record for record in load_register() if record.tests], ids=lambda record: record.id)

@@ -1,5 +1,6 @@
 """Masks are read off the outputs of a reader, and dropout that is wrong in any way is told."""
 
+import re
 from math import comb
 
 import numpy as np
@@ -80,8 +81,7 @@ def test_fault_is_told(kind, fault):
     reader, random = Reader(kind, *SIZES[0]), np.random.RandomState(2)
     use, told = FAULTS[fault]
     used = use(*(masks_of(reader, random) for _ in range(3)))
-    with pytest.raises(AssertionError, match=told):
-        raise AssertionError(reader.complaint(outputs(reader, *used), RATE[kind], shared=False))
+    assert re.search(told, reader.complaint(outputs(reader, *used), RATE[kind], shared=False))
 
 
 @each_kind

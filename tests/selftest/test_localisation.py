@@ -1,13 +1,11 @@
 """Where a case goes wrong whose cause is not known: how it is run, which layer, which step and part of it."""
 
-import numpy as np
 import pytest
 
 from conformance import catalogue, space
 from conformance.judge import judge
 from conformance.report.terminal import render
 from conformance.subject import Subject
-from reference_impl import LSTM
 
 SEQUENCE = "lstm-B3-T4-D2-initial_state-functional-call-U3-sequences_state"
 
@@ -64,7 +62,7 @@ def test_part_of_a_step(gate, part, direction, where, of_cell):
     assert told == f"step 0 is the first that is wrong: {part}; of the last step {part}"
 
 
-def test_step_that_only_goes_on_from_wrong_states(where, of_cell, subject):
+def test_step_that_only_goes_on_from_wrong_states(where, subject):
     """The initial carry is taken a third too large; every later step is right."""
 
     class Planted(subject.keras.layers.LSTM):
@@ -76,7 +74,7 @@ def test_step_that_only_goes_on_from_wrong_states(where, of_cell, subject):
     assert told.endswith("of the last step h and c are right by themselves: it goes on from wrong states")
 
 
-def test_layer_of_a_stack(where, of_cell, subject):
+def test_layer_of_a_stack(where, subject):
     """Only layers of three units are wrong."""
 
     class Planted(subject.keras.layers.LSTM):
@@ -161,5 +159,3 @@ def test_what_cannot_be_told_is_not(subject):
     judgement = judge(space.case(SEQUENCE), Subject(subject.flavour, subject.keras, Broken, "planted"))
     assert judgement.verdict == "diverges"
     assert judgement.where == ""
-    assert isinstance(judgement.case.model.layers[0], LSTM)
-    assert np.isfinite(judgement.ratio)

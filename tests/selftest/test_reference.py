@@ -84,7 +84,7 @@ def test_a_shared_layer_reads_each_input_from_the_same_states(draw):
     same(outputs, (*layer(x, weights, states), *layer(y, weights, states)))
 
 
-def test_masking_masks_steps_all_of_whose_features_have_the_value(draw):
+def test_masking_masks_steps_all_of_whose_features_have_the_value():
     x = np.array([[[5.0, 1.0], [5.0, 5.0], [2.0, 5.0]]])
     run = Masking(5.0).run(x, ())
     assert run.mask.tolist() == [[True, False, True]]

@@ -45,7 +45,7 @@ def test_every_line_is_as_the_schema_says(results_file):
     assert not validator.is_valid({"$report_type": "ConformanceHeader"})
 
 
-def test_run_that_was_killed_is_incomplete_and_not_green(results_file, tmp_path, capsys):
+def test_run_that_was_killed_is_incomplete_and_not_green(results_file, tmp_path):
     text = results_file.read_text(encoding="utf-8")
     broken = tmp_path / "broken.jsonl"
     broken.write_text(text[: len(text) // 2], encoding="utf-8")

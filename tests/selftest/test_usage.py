@@ -79,6 +79,15 @@ def test_unknown_layer_class(subject):
     assert line.startswith("ERROR: --lstm: no class 'conformance.case:Nothing', expected package.module:Class (")
 
 
+@pytest.mark.parametrize("module", ["covering", "discrimination", "files", "training", "report.html", "report.results"])
+def test_command_with_an_unknown_argument(module):
+    """It does nothing, not even what it does without arguments."""
+    command = [sys.executable, "-m", f"conformance.{module}", "--nonsense"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    assert f"python -m conformance.{module}: error: " in ended.stderr
+
+
 EXAMPLE = """title = 'a'
 note = 'b'
 [[example]]

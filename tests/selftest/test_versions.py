@@ -54,15 +54,26 @@ def test_run_in_brief(old):
 
 def test_what_changed_is_told_worst_first(old, new):
     head, *lines = sentences(changes(load(old), load(new), REGISTER))
-    assert head == "from tensorflow.keras 2.15.0 on TensorFlow 2.15.1 to tensorflow.keras 3.0.0 on TensorFlow 2.16.2:"
+    way = "from tensorflow.keras 2.15.0 on TensorFlow 2.15.1 to tensorflow.keras 3.0.0 on TensorFlow 2.16.2"
+    assert head == f"{way}: 2 worse (1 silently wrong, 1 raises), 1 better"
     assert lines == [
         "fails, and is on no record: lstm-3",
         "worse, silently wrong: a late output (late, 2 tests)",
         "worse, raises: a cell raises (loud)",
         "better, no longer so, silently wrong: an early output (gone, 1 test)",
-        "can be run now: Keras has no mode (1 test)",
+        "can be run now, but not in 2.15.0: Keras has no mode (1 test)",
     ]
-    assert list(sentences(changes(load(old), load(old), REGISTER)))[1:] == ["nothing changes that this suite asks for"]
+    (nothing,) = sentences(changes(load(old), load(old), REGISTER))
+    assert nothing.endswith(": nothing changes that this suite asks for")
+
+
+def test_what_can_be_run_is_compared_where_the_tests_are_the_same(old, tmp_path):
+    """A run from before a test was written does not say that it could be run then."""
+    lines = [case_line("lstm-1"), skipped("cell-1", "Keras has no cell"), skipped("cell-2", "Keras has no cell")]
+    new = run(tmp_path, "later", "2.15.0", "2.15.1", *lines)
+    told = list(sentences(changes(load(old), load(new), REGISTER)))
+    unalike = "cell of the option space, lstm of the option space"
+    assert told[1:] == [f"what can be run is not compared where the two runs had other tests: {unalike}"]
 
 
 def test_ranges_in_words(tmp_path):
