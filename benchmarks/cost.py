@@ -32,33 +32,25 @@ class Cost(NamedTuple):
 
 def bare() -> None:
     """Build and run the model of every case, and train the documented programs, with nothing around it."""
-    from conformance import catalogue, space
-    from conformance.case import Case
-    from conformance.covering import frozen_ids
+    from conformance.case import CONVERSIONS
     from conformance.data import draw
+    from conformance.discrimination import cases
     from conformance.documented import load_documents
     from conformance.subject import load
-    from conformance.training import EPOCHS, windows
-    from reference_impl import Model
+    from conformance.training import EPOCHS, case_of, windows
 
     subject = load("tensorflow.keras")
-    documents = load_documents()
-    cases = [case for kind in catalogue.KINDS for case in catalogue.grid(kind)]
-    cases += [*catalogue.options(), *catalogue.modes(), *catalogue.heads()]
-    cases += [example.case for document in documents for example in document.example]
-    cases += map(space.case, frozen_ids("default"))
-    for case in cases:
-        if subject.unsupported(case):
+    for case in cases("default"):
+        if case.mode in CONVERSIONS or subject.unsupported(case):
             continue
         subject.forget()
         try:
             subject.run(subject.build(case), case, draw(case))
         except Exception as error:  # a known divergence
             print(f"{case.id}: {error}")
-    for program in (program for document in documents for program in document.training):
+    for program in (program for document in load_documents() for program in document.training):
         x, y = windows(program)
-        case = Case(program.id, Model(program.layers), *x.shape, api="input_shape", mode="predict")
-        model = subject.build(case).model
+        model = subject.build(case_of(program, x)).model
         model.compile(optimizer=program.optimizer, loss=program.loss)
         model.fit(x, y, epochs=EPOCHS, batch_size=program.batch_size, shuffle=False, verbose=0)
         model.predict(x, verbose=0)

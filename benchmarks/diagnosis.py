@@ -14,20 +14,17 @@ from statistics import median
 from time import process_time
 from timeit import repeat
 
-from conformance import catalogue, space
 from conformance.case import Case
-from conformance.covering import frozen_ids
 from conformance.data import draw
 from conformance.diagnosis import diagnose
+from conformance.discrimination import cases
 from conformance.expected import expected_outputs
 
 LIMIT = 0.5  # seconds
 
 
 def main() -> None:
-    drawn = (space.case(name) for name in frozen_ids("default"))
-    grid = (case for kind in catalogue.KINDS for case in catalogue.grid(kind))
-    times = {case.id: seconds(case) for case in (*catalogue.options(), *grid, *drawn)}
+    times = {case.id: seconds(case) for case in cases("default")}
     longest = max(times, key=times.__getitem__)
     above = sum(one > LIMIT for one in times.values())
     print(f"{len(times)} cases: median {median(times.values()):.2f} s, {above} above {LIMIT} s")

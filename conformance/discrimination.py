@@ -16,7 +16,7 @@ from __future__ import annotations
 import csv
 from functools import lru_cache
 from pathlib import Path
-from typing import Dict, FrozenSet, Iterator, Tuple
+from typing import Dict, FrozenSet, Iterator, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -88,10 +88,10 @@ def write_matrix(file: Path) -> None:
             rows.writerow([case.id, *(f"{found[name]:.3g}" if name in found else "" for name in names)])
 
 
-def main() -> None:
+def main(arguments: Optional[Sequence[str]] = None) -> None:
     options = parser("conformance.discrimination", __doc__)
     options.add_argument("matrix", type=Path, nargs="?", metavar="MATRIX.csv")
-    matrix = options.parse_args().matrix
+    matrix = options.parse_args(arguments).matrix
     if matrix:
         write_matrix(matrix)
     else:

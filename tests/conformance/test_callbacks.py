@@ -115,6 +115,21 @@ def test_rate_is_kept_while_training_improves(improving):
     assert found == 0.5, f"the rate was reduced to {found}"
 
 
+#: By what is monitored, values of which the third and the last are better than those before by more than 0.25.
+BY_STEPS = {
+    "val_loss": [1.0, 0.875, 0.625, 0.5, 0.4375, 0.25],
+    "val_accuracy": [0.0, 0.125, 0.375, 0.5, 0.5625, 0.75],
+}
+
+
+@pytest.mark.parametrize("monitor", BY_STEPS)
+def test_training_is_stopped_that_improves_by_less_than_is_asked_for(subject, told, monitor):
+    """With ``min_delta``, from the best on that there was; patience is out before the last epoch."""
+    stopping = subject.keras.callbacks.EarlyStopping(monitor, min_delta=0.25, patience=2)
+    found = len(told(BY_STEPS[monitor], stopping, name=monitor))
+    assert found == 5, f"it was stopped after {found} epochs"
+
+
 def test_best_weights_are_restored_where_training_is_not_stopped(subject, learner, told):
     """It ends with the last epoch, before it is out of patience."""
     stopping = subject.keras.callbacks.EarlyStopping("loss", patience=9, restore_best_weights=True)
@@ -187,7 +202,7 @@ def test_files_are_numbered_from_the_first_epoch(subject, told, tmp_path):
 def saved_after(subject, learner, tmp_path):
     """After which of the 8 batches a file is there that was not there before."""
 
-    def saved_after(save_freq):
+    def saved_after(save_freq, epochs=1, **given):
         (model, x, y), path, found = learner, tmp_path / "model.weights.h5", []
 
         def look(batch, logs):
@@ -196,8 +211,8 @@ def saved_after(subject, learner, tmp_path):
                 path.unlink()
 
         looking = subject.keras.callbacks.LambdaCallback(on_batch_end=look)
-        saving = checkpoint(subject, path, save_freq=save_freq)
-        model.fit(x, y, batch_size=1, verbose=0, callbacks=[saving, looking])
+        saving = checkpoint(subject, path, save_freq=save_freq, **given)
+        model.fit(x, y, batch_size=1, epochs=epochs, shuffle=False, verbose=0, callbacks=[saving, looking])
         return found
 
     return saved_after
@@ -209,6 +224,18 @@ def test_files_are_saved_after_so_many_batches(subject, saved_after):
         pytest.skip("the ModelCheckpoint of this Keras has no save_freq")
     found = saved_after(3)
     assert found == [3, 6], f"it was saved after batches {found}"
+
+
+@pytest.mark.parametrize(("save_freq", "epochs", "expected"), [(2, 1, [2, 6, 8]), (8, 2, [8])], ids=["steps", "epochs"])
+def test_no_worse_model_is_saved_after_so_many_batches(subject, learner, saved_after, save_freq, epochs, expected):
+    """With ``save_best_only``: the losses of the first epoch are 4, 3, 5, 3.75, 3, 2.5, 2.14 and 1.88."""
+    if "save_freq" not in inspect.signature(subject.keras.callbacks.ModelCheckpoint.__init__).parameters:
+        pytest.skip("the ModelCheckpoint of this Keras has no save_freq")
+    model, x, y = learner
+    y[:] = model.predict_on_batch(x) + np.sqrt([[4], [2], [9], [0], [0], [0], [0], [0]])
+    model.compile(loss="mse", optimizer=subject.keras.optimizers.SGD(0.0), run_eagerly=True)
+    found = saved_after(save_freq, epochs, monitor="loss", save_best_only=True)
+    assert found == expected, f"it was saved after batches {found}"
 
 
 def test_files_are_saved_where_batches_are_taken_together(learner, saved_after):
@@ -230,16 +257,40 @@ def test_nothing_is_saved_that_is_no_better_than_the_threshold(subject, told, tm
     assert found == ["3.weights.h5"], f"saved are {found}"
 
 
+@pytest.fixture
+def reduced(subject, learner, told):
+    """The rates after epochs of these values, each of which halves it that is no better."""
+
+    def reduced(values, monitor="loss", **given):
+        callbacks, found = subject.keras.callbacks, []
+        reducing = callbacks.ReduceLROnPlateau(monitor, factor=0.5, patience=1, **given)
+        tell = callbacks.LambdaCallback(
+            on_epoch_end=lambda epoch, logs: found.append(float(learner[0].optimizer.learning_rate.numpy()))
+        )
+        told(values, reducing, tell, name=monitor)
+        return found
+
+    return reduced
+
+
 @pytest.mark.parametrize(("cooldown", "expected"), [(0, [0.25, 0.125, 0.0625]), (2, [0.25, 0.25, 0.125])])
-def test_rate_is_not_reduced_in_a_cooldown(subject, learner, told, cooldown, expected):
+def test_rate_is_not_reduced_in_a_cooldown(reduced, cooldown, expected):
     """The losses of which are not counted; the epoch that ends it is."""
-    callbacks, found = subject.keras.callbacks, []
-    reducing = callbacks.ReduceLROnPlateau("loss", factor=0.5, patience=1, cooldown=cooldown)
-    tell = callbacks.LambdaCallback(
-        on_epoch_end=lambda epoch, logs: found.append(float(learner[0].optimizer.learning_rate.numpy()))
-    )
-    told([1.0] * 4, reducing, tell)
+    found = reduced([1.0] * 4, cooldown=cooldown)
     assert found == [0.5, *expected], f"the rates were {found}"
+
+
+@pytest.mark.parametrize("monitor", BY_STEPS)
+def test_rate_is_reduced_where_training_improves_by_less_than_is_asked_for(reduced, monitor):
+    """With ``min_delta``, from the best on that there was."""
+    found = reduced(BY_STEPS[monitor], monitor, min_delta=0.25)
+    assert found == [0.5, 0.25, 0.25, 0.125, 0.0625, 0.0625], f"the rates were {found}"
+
+
+def test_rate_is_not_reduced_below_the_least(reduced):
+    """It is ``min_lr`` where half of it would be less."""
+    found = reduced([1.0] * 4, min_lr=0.1875)
+    assert found == [0.5, 0.25, 0.1875, 0.1875], f"the rates were {found}"
 
 
 def test_rate_is_not_reduced_for_a_training_before(subject, learner, told):
@@ -309,3 +360,14 @@ def test_epochs_are_written_in_rows(subject, learner, tmp_path, validated):
     assert [float(row[names.index("loss")]) for row in rows] == history["loss"]
     if validated:
         assert [row[names.index("val_loss")] for row in rows] == ["NA", str(history["val_loss"][0]), "NA"]
+
+
+def test_rows_are_appended_under_one_header(subject, learner, tmp_path):
+    """Those of the next training, with ``append=True``, to a file that is not there before the first."""
+    (model, x, y), path, losses = learner, tmp_path / "epochs.csv", []
+    for _ in range(2):
+        logger = subject.keras.callbacks.CSVLogger(str(path), append=True)
+        losses += model.fit(x, y, epochs=2, verbose=0, callbacks=[logger]).history["loss"]
+    names, *rows = [row.split(",") for row in path.read_text().split()]
+    assert [row[names.index("epoch")] for row in rows] == ["0", "1"] * 2
+    assert [float(row[names.index("loss")]) for row in rows] == losses

@@ -60,10 +60,30 @@ OBJECTS = {
         "SparseTopKCategoricalAccuracy": {"k": 3},
     },
     "optimizers.schedules": {
-        "CosineDecay": {"initial_learning_rate": 0.25, "decay_steps": 7, "alpha": 0.5},
+        "CosineDecay": {
+            "initial_learning_rate": 0.25,
+            "decay_steps": 7,
+            "alpha": 0.5,
+            "warmup_target": 0.75,
+            "warmup_steps": 5,
+        },
+        "CosineDecayRestarts": {
+            "initial_learning_rate": 0.25,
+            "first_decay_steps": 7,
+            "t_mul": 3.0,
+            "m_mul": 0.5,
+            "alpha": 0.125,
+        },
         "ExponentialDecay": {"initial_learning_rate": 0.25, "decay_steps": 7, "decay_rate": 0.5, "staircase": True},
+        "InverseTimeDecay": {"initial_learning_rate": 0.25, "decay_steps": 7, "decay_rate": 0.5, "staircase": True},
         "PiecewiseConstantDecay": {"boundaries": [3, 5], "values": [0.25, 0.5, 0.75]},
-        "PolynomialDecay": {"initial_learning_rate": 0.25, "decay_steps": 7, "power": 2.0, "cycle": True},
+        "PolynomialDecay": {
+            "initial_learning_rate": 0.25,
+            "decay_steps": 7,
+            "end_learning_rate": 0.125,
+            "power": 2.0,
+            "cycle": True,
+        },
     },
 }
 

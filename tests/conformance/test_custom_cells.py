@@ -295,7 +295,7 @@ def test_list_of_cells_computes_in_the_dtype_of_its_rnn(subject):
     assert one != other, "what float32 cannot tell apart made no difference"
 
 
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("size", [*SIZES.values(), [WIDTH, 9]], ids=[*SIZES, "two_states"])
 def test_each_cell_of_a_stack_is_built_for_the_output_below(subject, halving, size):
     """That is ``output_size``, or where a cell has none the size of its first state."""
     shapes = []
@@ -304,7 +304,7 @@ def test_each_cell_of_a_stack_is_built_for_the_output_below(subject, halving, si
         shapes.append(tuple(shape))
 
     def cell(**further):
-        return halving(SIZES[size], build=build, **further)
+        return halving(size, build=build, **further)
 
     subject.keras.layers.RNN([cell(output_size=7), cell(), cell()]).build((BATCH, None, 5))
     assert [shape[-1] for shape in shapes] == [5, 7, WIDTH]

@@ -300,6 +300,27 @@ def test_class_without_a_weight_counts_once(subject, uniform, targets, form):
     assert np.isclose(loss, expected), f"the loss is {loss:.4g}, not {expected:.4g}"
 
 
+@pytest.mark.parametrize("given", ["data", "split"])
+def test_weights_of_classes_are_not_those_of_what_validates(learner, data, given):
+    """Its samples count alike, whatever their class."""
+    model, (x, _, _), y = learner(), data, np.array([[0, 1, 1, 0, 0, 1, 1, 1]], "float32").T
+    validation = {"validation_split": 0.5} if given == "split" else {"validation_data": (x[4:], y[4:])}
+    weights = {0: 1.0, 1: 3.0}
+    history = model.fit(x, y, batch_size=BATCH, class_weight=weights, verbose=0, **validation).history
+    found, expected = history["val_loss"][0], errors(model, x, y)[4:].mean()
+    assert np.isclose(found, expected), f"the loss of what validates is {found:.4g}, not {expected:.4g}"
+
+
+@pytest.mark.parametrize("way", ["test_on_batch", "train_on_batch"])
+def test_each_batch_has_its_own_loss(learner, data, way):
+    """That of a batch before is not in it, nor in the metrics."""
+    model, (x, y, _) = learner(learning_rate=0.0, metrics=["mae"], run_eagerly=True), data
+    for rows in (np.s_[:3], np.s_[3:]):
+        found = getattr(model, way)(x[rows], y[rows])
+        expected = errors(model, x[rows], y[rows]).mean(), np.abs(model.predict_on_batch(x[rows]) - y[rows]).mean()
+        assert np.allclose(found, expected), f"loss and metric are {found}, not {expected}"
+
+
 def test_batch_is_tested_with_its_weights(learner, data):
     model, (x, y, weight) = learner(), data
     assert np.isclose(model.test_on_batch(x, y, sample_weight=weight), (weight * errors(model, x, y)).mean())

@@ -92,6 +92,18 @@ def test_loss_is_read_from_a_file(subject, learner, data, read_again, name, form
 
 
 @pytest.mark.parametrize("form", ["keras", "h5"])
+def test_weights_of_losses_by_name_are_read_from_a_file(subject, learner, data, read_again, form):
+    weights, losses = {"other": 0.25, "one": 2.0}, subject.keras.losses
+    loss = {"one": losses.MeanSquaredError(), "other": losses.MeanAbsoluteError()}
+    learner.compile(optimizer="sgd", loss=loss, loss_weights=weights, run_eagerly=True)
+    x, targets = data
+    one, other = (output - target for output, target in zip(learner.predict_on_batch(x), targets))
+    expected = 2.0 * (one**2).mean() + 0.25 * np.abs(other).mean()
+    found = np.ravel(read_again(learner, form).evaluate(x, targets, verbose=0))[0]
+    assert np.isclose(found, expected), f"the loss is {found:.4g}, not {expected:.4g}"
+
+
+@pytest.mark.parametrize("form", ["keras", "h5"])
 def test_weighted_metrics_are_read_from_a_file(subject, learner, data, uniform, read_again, form):
     """Beside metrics that are not weighted, in their order."""
     metrics, losses = subject.keras.metrics, subject.keras.losses

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from by_hand import agree
 
+from conformance.dropout import probability
 from reference_impl import GATES, Estimate, gate_slice
 from reference_impl.rounding import FORMATS
 
@@ -159,6 +160,14 @@ def test_orthogonal_is_multiplied_by_its_gain(subject, shape):
     """Of a tall matrix it is the columns that are orthonormal."""
     numbers = weight_of(subject, subject.keras.initializers.Orthogonal(gain=2.0), shape) / 2.0
     hold_orthonormal_rows(numbers if shape[0] < shape[1] else numbers.T)
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (3, 2)], ids=["wide", "tall"])
+def test_orthogonal_has_no_preferred_sign(subject, shape):
+    """Each number is as often above 0 as below, as those of matrices are that are uniform among the orthogonal ones."""
+    drawn = [weight_of(subject, subject.keras.initializers.Orthogonal(seed=seed), shape) for seed in range(200)]
+    for positive in (np.array(drawn) > 0.0).sum(axis=0).flat:
+        assert probability(int(positive), len(drawn), 0.5) >= FALSE_ALARM, f"{positive} of {len(drawn)} are above 0"
 
 
 def test_initializers_that_draw_nothing(subject):

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from by_hand import agree, call
+from by_hand import agree, call, near
 
 from conformance.catalogue import RETURNS
 from conformance.subject.adapter import base_name
@@ -315,6 +315,18 @@ def test_vector_is_repeated_at_each_step(subject, uniform):
     x = uniform(BATCH, FEATURES)
     (outputs,) = call(subject, subject.keras.layers.RepeatVector(STEPS), x)
     assert np.array_equal(outputs, np.repeat(x[:, np.newaxis], STEPS, axis=1))
+
+
+def test_each_step_is_normalized(subject, uniform):
+    """LayerNormalization: γ·(x - mean)/√(variance + ε) + β over the features of each step."""
+    layer = subject.keras.layers.LayerNormalization(epsilon=0.25)
+    x, gamma, beta = uniform(*SHAPE), uniform(FEATURES), uniform(FEATURES)
+    layer.build(SHAPE)
+    layer.set_weights([gamma, beta])
+    (outputs,) = call(subject, layer, x)
+    centred = x - x.mean(axis=-1, keepdims=True)
+    normalized = centred / np.sqrt(x.var(axis=-1, keepdims=True) + 0.25)
+    assert near(outputs, gamma * normalized + beta), "it normalizes otherwise"
 
 
 @pytest.mark.parametrize("trainable", [True, False], ids=["trained", "frozen"])

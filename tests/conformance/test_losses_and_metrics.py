@@ -59,6 +59,17 @@ def test_only_weighted_metrics_are_weighted(learner, data, uniform):
     assert np.isclose(weighted, np.average(squares(model, x, y), weights=weight))
 
 
+def test_weighted_metric_has_a_name_of_its_own(learner, data, uniform):
+    """That of the same metric is without weights."""
+    model, (x, y), weight = learner(), data, 1.5 + uniform(SAMPLES)
+    model.compile(loss="mse", optimizer="sgd", metrics=["mae"], weighted_metrics=["mae"], **EAGERLY)
+    found = model.evaluate(x, y, sample_weight=weight, batch_size=3, verbose=0, return_dict=True)
+    off = np.abs(differences(model, x, y))
+    assert list(found) == ["loss", "mae", "weighted_mae"], f"shown are {list(found)}"
+    assert np.isclose(found["mae"], off.mean())
+    assert np.isclose(found["weighted_mae"], np.average(off, weights=weight))
+
+
 def stepwise(subject, uniform, head):
     """A model with this head on each step, its input, where steps are masked by 0.5, and which of them count."""
     layers = subject.keras.layers
@@ -121,6 +132,15 @@ def test_accuracy_of_classes_at_each_step(subject, uniform, masked):
     found = model.evaluate(x, np.where(right, likeliest, (likeliest + 1) % 3), batch_size=SAMPLES, verbose=0)[1]
     expected = right[counts].mean()
     assert np.isclose(found, expected), f"the accuracy is {found:.4g}, not {expected:.4g}"
+
+
+def test_accuracy_of_two_classes_at_each_step(subject, uniform):
+    """Of outputs (batch, T, 1), numbers between 0 and 1, it is how often they are on the right side of 0.5."""
+    model, x, _ = stepwise(subject, uniform, subject.keras.layers.Dense(1, activation="sigmoid"))
+    likelier, right = model.predict_on_batch(x) > 0.5, uniform(SAMPLES, STEPS, 1) > -0.5
+    model.compile(loss="binary_crossentropy", optimizer="sgd", metrics=["accuracy"], **EAGERLY)
+    found = model.evaluate(x, (likelier == right).astype("float32"), batch_size=SAMPLES, verbose=0)[1]
+    assert np.isclose(found, right.mean()), f"the accuracy is {found:.4g}, not {right.mean():.4g}"
 
 
 @pytest.mark.parametrize("name", ["crossentropy", "ce"])

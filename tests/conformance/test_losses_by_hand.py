@@ -87,6 +87,18 @@ def test_targets_have_weights_of_their_own(subject):
     assert np.isclose(found, 0.25), f"the accuracy is {found:.4g}, not 0.25"
 
 
+@pytest.mark.parametrize("weights", [None, np.array([1.0, 3.0, 2.0, 0.5], "float32")], ids=["alike", "weighed"])
+def test_area_under_the_curve_is_the_share_of_pairs_in_order(subject, weights):
+    """Of all pairs of a 0 and a 1, those in which the 1 is the likelier; a pair weighs w·w' of its two samples."""
+    y, p = np.array([0.0, 0.0, 1.0, 1.0], "float32"), np.array([0.1, 0.5, 0.3, 0.9], "float32")
+    metric, given = subject.keras.metrics.AUC(), {} if weights is None else {"sample_weight": subject.tensors(weights)}
+    metric.update_state(subject.tensors(y), subject.tensors(p), **given)
+    zeros, ones = np.split(np.ones(4) if weights is None else weights, 2)
+    expected = np.average(p[2:] > p[:2, np.newaxis], weights=np.outer(zeros, ones))
+    found = subject.to_numpy(metric.result())
+    assert np.isclose(found, expected), f"the area is {found:.4g}, not {expected:.4g}"
+
+
 @pytest.mark.parametrize("name", ["Precision", "Recall"])
 def test_metric_of_one_class_is_weighted(subject, uniform, name):
     """With ``class_id`` it is that of one column, whose samples count as much as they weigh."""

@@ -199,6 +199,20 @@ def test_mask_of_two_branches_is_handed_on(subject, by_hand, uniform, name):
 
 
 @pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize("masked", [(True, False), (False, True), (True, True)], ids=["first", "second", "both"])
+def test_masks_of_sequences_one_after_the_other(subject, by_hand, uniform, masked):
+    """``Concatenate(axis=1)`` masks of each sequence the steps that it masks, and of one without a mask none."""
+    layers, upper = subject.keras.layers, by_hand(LSTM(UNITS), (BATCH, 2 * STEPS, FEATURES))
+    both = [subject.keras.Input(SHAPE[1:]) for _ in masked]
+    together = layers.Concatenate(axis=1)([layers.Masking(0.5)(x) if one else x for x, one in zip(both, masked)])
+    model = subject.keras.Model(both, [together, upper.layer(together)])
+    read, outputs = (subject.to_numpy(array) for array in model(subject.tensors([padded(uniform) for _ in masked])))
+    mask = np.concatenate([MASK | (not one) for one in masked], axis=1)
+    assert not matches([outputs], upper.expected(read)), "the LSTM above has no mask"
+    agree([outputs], upper.expected(read, masks=[mask]))
+
+
+@pytest.mark.usefixtures("eager")
 def test_mask_leaves_a_model_that_is_used_as_a_layer(subject, by_hand, uniform):
     """What a model hands out of a masked sequence is masked for the LSTM above it."""
     lower, upper = by_hand(LSTM(FEATURES, return_sequences=True), SHAPE), by_hand(LSTM(UNITS), SHAPE)
@@ -254,15 +268,32 @@ def test_no_attention_is_paid_to_padding(subject, by_hand, uniform, name):
     model = subject.keras.Model([x, words], [asked, read, attention([asked, read])])
     given = [subject.tensors(array) for array in (padded(uniform), uniform(BATCH, 2, FEATURES))]
     asked, read, found = (subject.to_numpy(array) for array in model(given))
-    scores = asked @ read.swapaxes(1, 2)
-    if name == "AdditiveAttention":
-        both = np.tanh(asked[:, :, np.newaxis] + read[:, np.newaxis])
-        scores = (both * np.asarray(attention.get_weights()[0])).sum(axis=-1)
+    scores = scores_of(attention, asked, read)
     shares = np.where(MASK[:, np.newaxis], np.exp(scores), 0.0)
     expected = shares / shares.sum(axis=-1, keepdims=True) @ read
     unmasked = np.exp(scores) / np.exp(scores).sum(axis=-1, keepdims=True) @ read
     assert not np.allclose(found, unmasked), "masked steps are looked up too"
     assert np.allclose(found, expected), "other steps are looked up than those that count"
+
+
+def scores_of(attention, asked, keys):
+    """What asks has with each key the score q·k, or Σ scale·tanh(q + k) where an attention is additive."""
+    if type(attention).__name__ == "Attention":
+        return asked @ keys.swapaxes(1, 2)
+    both = np.tanh(asked[:, :, np.newaxis] + keys[:, np.newaxis])
+    return (both * np.asarray(attention.get_weights()[0])).sum(axis=-1)
+
+
+@pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize("name", ["Attention", "AdditiveAttention"])
+def test_attention_is_paid_by_keys(subject, uniform, name):
+    """Of ``[query, value, key]`` the scores are those of the keys: softmax(q·kᵀ)·v."""
+    attention, x = getattr(subject.keras.layers, name)(), subject.keras.Input(SHAPE[1:])
+    three = [subject.lstm(UNITS, return_sequences=True)(x) for _ in range(3)]
+    model = subject.keras.Model(x, [*three, attention(three)])
+    asked, read, keys, found = (subject.to_numpy(array) for array in model(subject.tensors(4.0 * uniform(*SHAPE))))
+    shares = np.exp(scores_of(attention, asked, keys))
+    assert np.allclose(found, shares / shares.sum(axis=-1, keepdims=True) @ read), "other keys are heeded"
 
 
 @pytest.fixture
@@ -289,6 +320,26 @@ def test_no_head_pays_attention_to_padding(subject, uniform, heads):
     ]
     assert not np.allclose(found, of_all), "masked steps are looked up too"
     assert np.allclose(found, np.concatenate(of_those, axis=1)[0])
+
+
+@pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize("masked", [False, True], ids=["all_count", "masked"])
+@pytest.mark.parametrize("name", ["Attention", "AdditiveAttention", "MultiHeadAttention"])
+def test_no_attention_is_paid_to_later_steps(subject, uniform, request, name, masked):
+    """With ``use_causal_mask``, which was ``causal`` once: the second step of a sequence is nothing to its first."""
+    layers, x = subject.keras.layers, subject.keras.Input(SHAPE[1:])
+    read = subject.lstm(FEATURES, return_sequences=True)(layers.Masking(0.5)(x) if masked else x)
+    if name == "MultiHeadAttention":
+        found = request.getfixturevalue("heads")(read, read, use_causal_mask=True)
+    elif "use_causal_mask" in inspect.signature(getattr(layers, name).call).parameters:
+        found = getattr(layers, name)()([read, read], use_causal_mask=True)
+    else:
+        found = getattr(layers, name)(causal=True)([read, read])
+    model, value = subject.keras.Model(x, found), padded(uniform)
+    other = np.where(np.arange(STEPS)[:, np.newaxis] == 1, -value, value)[:1]
+    before, after = (subject.to_numpy(model(subject.tensors(array)))[0] for array in (value[:1], other))
+    assert not np.allclose(before[1], after[1]), "no attention is paid to a step by itself"
+    assert np.allclose(before[0], after[0]), "a step pays attention to a later one"
 
 
 @pytest.mark.usefixtures("eager")

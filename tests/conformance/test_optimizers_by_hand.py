@@ -8,29 +8,29 @@ pytestmark = pytest.mark.usefixtures("eager")
 STEPS, FEATURES, UNITS = 3, 2, 2
 
 #: Powers of two, which float32 holds.
-RATE, BETA_1, BETA_2, EPSILON = 0.125, 0.875, 0.75, 2.0**-20
+RATE, BETA_1, BETA_2, EPSILON = 0.125, 0.875, 0.75, 2.0**-6
 
 
-def adadelta(gradients):
-    squares = moves = weight = 0.0
+def adadelta(weight, gradients):
+    squares = moves = 0.0
     for g in gradients:
         squares = BETA_1 * squares + (1.0 - BETA_1) * g**2
         move = g * np.sqrt((moves + EPSILON) / (squares + EPSILON))
         moves = BETA_1 * moves + (1.0 - BETA_1) * move**2
-        weight -= RATE * move
+        weight = weight - RATE * move
     return weight
 
 
-def adamax(gradients):
-    m = u = weight = 0.0
+def adamax(weight, gradients):
+    m = u = 0.0
     for t, g in enumerate(gradients, 1):
         m, u = BETA_1 * m + (1.0 - BETA_1) * g, np.maximum(BETA_2 * u, np.abs(g))
-        weight -= RATE / (1.0 - BETA_1**t) * m / (u + EPSILON)
+        weight = weight - RATE / (1.0 - BETA_1**t) * m / (u + EPSILON)
     return weight
 
 
-def ftrl(gradients):
-    squares, z, weight = BETA_1, 0.0, 0.0
+def ftrl(weight, gradients):
+    squares, z = BETA_1, 0.0
     for g in gradients:
         before, squares = squares, squares + g**2
         z += g - (np.sqrt(squares) - np.sqrt(before)) / RATE * weight
@@ -38,24 +38,34 @@ def ftrl(gradients):
     return weight
 
 
-def lion(gradients):
-    m = weight = 0.0
+def lamb(weight, gradients):
+    """By You et al. (2019): a step is as long as the weight, times the rate."""
+    m = v = 0.0
+    for t, g in enumerate(gradients, 1):
+        m, v = BETA_1 * m + (1.0 - BETA_1) * g, BETA_2 * v + (1.0 - BETA_2) * g**2
+        move = m / (1.0 - BETA_1**t) / (np.sqrt(v / (1.0 - BETA_2**t)) + EPSILON)
+        weight = weight - RATE * np.linalg.norm(weight) / np.linalg.norm(move) * move
+    return weight
+
+
+def lion(weight, gradients):
+    m = 0.0
     for g in gradients:
-        weight -= RATE * np.sign(BETA_1 * m + (1.0 - BETA_1) * g)
+        weight = weight - RATE * np.sign(BETA_1 * m + (1.0 - BETA_1) * g)
         m = BETA_2 * m + (1.0 - BETA_2) * g
     return weight
 
 
-def nadam(gradients):
+def nadam(weight, gradients):
     """By Dozat's report: the momentum grows with 0.96^(t/250)."""
-    m = v = weight = 0.0
+    m = v = 0.0
     product = 1.0
     for t, g in enumerate(gradients, 1):
         now, after = (BETA_1 * (1.0 - 0.5 * 0.96 ** (step / 250.0)) for step in (t, t + 1))
         product *= now
         m, v = BETA_1 * m + (1.0 - BETA_1) * g, BETA_2 * v + (1.0 - BETA_2) * g**2
         ahead = after * m / (1.0 - product * after) + (1.0 - now) * g / (1.0 - product)
-        weight -= RATE * ahead / (np.sqrt(v / (1.0 - BETA_2**t)) + EPSILON)
+        weight = weight - RATE * ahead / (np.sqrt(v / (1.0 - BETA_2**t)) + EPSILON)
     return weight
 
 
@@ -70,7 +80,7 @@ def in_rows(subject, gradient):
 
 BETAS = {"beta_1": BETA_1, "beta_2": BETA_2}
 
-#: By the name of an optimizer, its arguments beside the rate, and where weights of 0 come to by gradients.
+#: By the name of an optimizer, its arguments beside the rate, and where a weight comes to by gradients.
 FORMULAS = {
     "Adadelta": ({"rho": BETA_1, "epsilon": EPSILON}, adadelta),
     "Adamax": ({**BETAS, "epsilon": EPSILON}, adamax),
@@ -82,14 +92,15 @@ FORMULAS = {
         },
         ftrl,
     ),
+    "Lamb": ({**BETAS, "epsilon": EPSILON}, lamb),
     "Lion": (BETAS, lion),
     "Nadam": ({**BETAS, "epsilon": EPSILON}, nadam),
 }
 
 
 @pytest.fixture
-def stepped(subject, gradients):
-    """The weights of an LSTM, 0 before, after a step of an optimizer by each of the gradients."""
+def stepped(subject, start, gradients):
+    """The weights of an LSTM after a step of an optimizer by each of the gradients."""
     if subject.tensorflow is None:
         pytest.skip("optimizers are given TensorFlow's gradients here")
 
@@ -99,7 +110,7 @@ def stepped(subject, gradients):
         optimizer = getattr(subject.keras.optimizers, name)(RATE, **FORMULAS[name][0])
         lstm = subject.lstm(UNITS, unit_forget_bias=False)
         lstm.build((None, STEPS, FEATURES))
-        lstm.set_weights([np.zeros(weight.shape, "float32") for weight in lstm.get_weights()])
+        lstm.set_weights(start)
         weights = lstm.trainable_weights
 
         def step(given):
@@ -121,9 +132,15 @@ def gradients(uniform):
     return [[sign * (np.float32(1.25) + uniform(*sign.shape)) for sign in signs] for _ in range(4)]
 
 
+@pytest.fixture
+def start(gradients):
+    """Weights that the gradients move away from 0."""
+    return [-array for array in gradients[0]]
+
+
 @pytest.mark.parametrize("name", FORMULAS)
-def test_steps_are_those_of_the_formula(stepped, gradients, name):
-    expected = [FORMULAS[name][1](given) for given in zip(*gradients)]
+def test_steps_are_those_of_the_formula(stepped, start, gradients, name):
+    expected = map(FORMULAS[name][1], start, zip(*gradients))
     for found, wanted in zip(stepped(name), expected):
         assert np.allclose(found, wanted), f"a weight is {found.flat[0]:.6g}, not {wanted.flat[0]:.6g}"
 

@@ -55,6 +55,12 @@ SCHEDULES = {
     "exponential": ("ExponentialDecay", (0.5, 2, 0.25), {}, [0.5, 0.25, 0.125, 0.0625, 0.03125, 0.015625]),
     "in_stairs": ("ExponentialDecay", (0.5, 2, 0.25), {"staircase": True}, [0.5, 0.5, 0.125, 0.125, 0.03125, 0.03125]),
     "inverse": ("InverseTimeDecay", (0.5, 2, 2.0), {}, [0.5, 0.5 / 2, 0.5 / 3, 0.5 / 4, 0.5 / 5, 0.5 / 6]),
+    "inverse_in_stairs": (
+        "InverseTimeDecay",
+        (0.5, 2, 2.0),
+        {"staircase": True},
+        [0.5, 0.5, 0.5 / 3, 0.5 / 3, 0.5 / 5, 0.5 / 5],
+    ),
     "polynomial": ("PolynomialDecay", (0.5, 4, 0.0), {"power": 2.0}, [0.5, 0.28125, 0.125, 0.03125, 0.0, 0.0]),
     "in_cycles": ("PolynomialDecay", (0.5, 2, 0.0), {"cycle": True}, [0.5, 0.25, 0.0, 0.125, 0.0, 0.5 / 6]),
     "cosine": (
@@ -62,6 +68,18 @@ SCHEDULES = {
         (0.5, 4),
         {"alpha": 0.5},
         [0.25 + 0.25 * (0.5 + 0.5 * np.cos(np.pi * min(step, 4) / 4)) for step in range(6)],
+    ),
+    "warmed_up": (
+        "CosineDecay",
+        (0.125, 2),
+        {"alpha": 0.5, "warmup_target": 0.5, "warmup_steps": 2},
+        [0.125, 0.3125, 0.5, 0.375, 0.25, 0.25],
+    ),
+    "begun_again": (
+        "CosineDecayRestarts",
+        (0.5, 2),
+        {"m_mul": 0.5},
+        [0.5, 0.25, *(0.125 + 0.125 * np.cos(np.pi * step / 4) for step in range(4))],
     ),
 }
 
@@ -72,6 +90,9 @@ def test_rates_of_a_schedule(subject, name):
     schedule = getattr(getattr(subject.keras.optimizers, "schedules", None), maker, None)
     if schedule is None:
         pytest.skip(f"this Keras has no {maker}")
+    missing = [argument for argument in given if argument not in inspect.signature(schedule).parameters]
+    if missing:
+        pytest.skip(f"{maker} of this Keras has no {' and '.join(missing)}")
     found = [float(subject.to_numpy(schedule(*arguments, **given)(step))) for step in range(6)]
     assert np.allclose(found, expected), f"the rates are {found}, not {expected}"
 
@@ -117,6 +138,27 @@ def test_gradients_are_gathered_over_steps(subject, learner, data, name):
         model.train_on_batch(x[half:], y[half:])
         whole.train_on_batch(x, y)
         assert all(map(np.allclose, model.get_weights(), whole.get_weights())), "both steps came to other weights"
+
+
+def test_weights_are_constrained_where_gradients_are_gathered(subject, uniform, sgd):
+    """No column of a kernel, and no bias, is longer than 1 after the step that moves them; before it they are 0."""
+    if not hasattr(sgd(), "gradient_accumulation_steps"):
+        pytest.skip("optimizers of this Keras have no gradient_accumulation_steps")
+    names = ["kernel_constraint", "recurrent_constraint", "bias_constraint"]
+    lstm = subject.lstm(UNITS, **{name: subject.keras.constraints.MaxNorm(1.0) for name in names})
+    lstm.build((None, STEPS, FEATURES))
+    start = [np.zeros(weight.shape, "float32") for weight in lstm.get_weights()]
+    lstm.set_weights(start)
+    optimizer, gathered = sgd(2.0, gradient_accumulation_steps=2), []
+    for _ in range(2):
+        assert same(lstm.get_weights(), start), "the first of two steps moved the weights"
+        gathered.append([uniform(*weight.shape) for weight in start])
+        optimizer.apply_gradients(zip(subject.tensors(gathered[-1]), lstm.trainable_weights))
+    moved = [-first - second for first, second in zip(*gathered)]
+    norms = [np.linalg.norm(weight, axis=0) for weight in moved]
+    assert any((norm > 1.0).any() for norm in norms), "nothing is too long"
+    expected = [weight / np.maximum(norm, 1.0) for weight, norm in zip(moved, norms)]
+    assert all(map(np.allclose, lstm.get_weights(), expected))
 
 
 def test_weights_are_overwritten_with_their_average(learner, data, sgd):
@@ -180,17 +222,44 @@ def test_factor_of_the_loss_is_taken_out_of_the_gradients(learner, data, sgd):
     assert np.isclose(found, 0.5), f"the rate was {found:.4g}, not 0.5"
 
 
-def test_excluded_weights_do_not_decay(subject, learner, data):
+#: Optimizers that leave weights alone whose gradients are 0.
+DECAYING = ["SGD", "RMSprop", "Adam", "AdamW", "Adagrad", "Adadelta", "Adamax", "Nadam"]
+
+
+@pytest.mark.parametrize("name", DECAYING)
+def test_weights_decay_without_gradients(subject, draw_weights, name):
+    """By rate · 0.5 · weight."""
+    optimizer = getattr(subject.keras.optimizers, name, None)
+    if optimizer is None or "weight_decay" not in inspect.signature(optimizer.__init__).parameters:
+        pytest.skip(f"this Keras has no {name} with weight_decay")
+    lstm = subject.lstm(UNITS)
+    lstm.build((None, STEPS, FEATURES))
+    start = draw_weights(lstm).get_weights()
+    zeros = subject.tensors([np.zeros_like(weight) for weight in start])
+    optimizer(0.125, weight_decay=0.5).apply_gradients(zip(zeros, lstm.trainable_weights))
+    expected = [weight - 0.125 * 0.5 * weight for weight in start]
+    assert all(map(np.allclose, lstm.get_weights(), expected))
+
+
+#: How weights are excluded, from a model, and which of an LSTM's and its head's they are.
+EXCLUDED = {
+    "by_themselves": (lambda model: {"var_list": [model.trainable_weights[0]]}, [0]),
+    "by_name": (lambda model: {"var_names": ["bias"]}, [2, 4]),
+}
+
+
+@pytest.mark.parametrize("how", EXCLUDED)
+def test_excluded_weights_do_not_decay(subject, learner, data, how):
     """They move as Adam moves them, and others as AdamW does: by their decay, rate · 0.5 · weight, further."""
     adamw = getattr(subject.keras.optimizers, "AdamW", None)
     if not hasattr(adamw, "exclude_from_weight_decay"):
         pytest.skip("optimizers of this Keras have no exclude_from_weight_decay")
-    model, plain = learner(), learner()
+    (said, excluded), model, plain = EXCLUDED[how], learner(), learner()
     optimizer = adamw(0.125, weight_decay=0.5)
-    optimizer.exclude_from_weight_decay(var_list=[model.trainable_weights[0]])
+    optimizer.exclude_from_weight_decay(**said(model))
     model.compile(loss="mse", optimizer=optimizer, **EAGERLY)
     plain.compile(loss="mse", optimizer=subject.keras.optimizers.Adam(0.125), **EAGERLY)
-    decay = [0.0, *(0.125 * 0.5 * weight for weight in model.get_weights()[1:])]
+    decay = [0.125 * 0.5 * weight * (at not in excluded) for at, weight in enumerate(model.get_weights())]
     for one in (model, plain):
         one.train_on_batch(*data)
     assert all(map(np.allclose, model.get_weights(), map(np.subtract, plain.get_weights(), decay)))

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from learning import EAGERLY, rates, same
+from learning import EAGERLY, FEATURES, STEPS, UNITS, rates, same
 from settings import global_policy
 
 pytestmark = pytest.mark.usefixtures("eager")
@@ -61,6 +61,22 @@ def test_overflow_halves_the_scale_of_losses(subject, learner, data, sgd, scalin
     assert scale == 512.0, f"the scale is {scale:.4g}, not 512"
     model.train_on_batch(x, y)
     assert not same(model.get_weights(), start), "nothing is learnt after it"
+
+
+@pytest.mark.parametrize("number", [np.inf, np.nan])
+@pytest.mark.parametrize("overflown", [0, 1, 2])
+def test_one_gradient_that_overflows_is_enough(subject, draw_weights, sgd, scaling_class, overflown, number):
+    """No weight moves, not those either whose gradients are finite, and the scale is halved."""
+    lstm = subject.lstm(UNITS)
+    lstm.build((None, STEPS, FEATURES))
+    start = draw_weights(lstm).get_weights()
+    gradients = [np.ones_like(weight) for weight in start]
+    gradients[overflown].flat[0] = number
+    optimizer = scaling_class(sgd(0.5), initial_scale=1024.0)
+    optimizer.apply_gradients(list(zip(subject.tensors(gradients), lstm.trainable_weights)))
+    assert same(lstm.get_weights(), start), "weights moved"
+    scale = scale_of(subject, optimizer)
+    assert scale == 512.0, f"the scale is {scale:.4g}, not 512"
 
 
 def test_scale_of_losses_grows(subject, learner, data, sgd, scaling_class):

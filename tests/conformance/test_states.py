@@ -61,10 +61,14 @@ def test_layer_that_is_not_stateful_starts_anew(by_hand, uniform, name):
         agree(layer(x), layer.expected(x))
 
 
-@each_layer
+#: Layers of which every half and every cell is to be reset.
+RESET = {**LAYERS, "both_halves": replace(LAYERS["Bidirectional"], merge_mode=None)}
+
+
+@pytest.mark.parametrize("name", RESET)
 @pytest.mark.parametrize("method", ["reset_states", "reset_state"])
 def test_reset_forgets(by_hand, uniform, name, method):
-    layer = by_hand(LAYERS[name], SHAPE)
+    layer = by_hand(RESET[name], SHAPE)
     if not hasattr(layer.layer, method):
         pytest.skip(f"layers of this Keras have no {method}()")
     x = uniform(*SHAPE)
@@ -171,13 +175,14 @@ def nested(states, name):
 
 
 @each_layer
-def test_another_batch_size_is_refused(by_hand, uniform, name):
-    """There is no state for a row more; what was carried is still there for a batch of the right size."""
+@pytest.mark.parametrize("rows", [1, BATCH + 1])
+def test_another_batch_size_is_refused(by_hand, uniform, name, rows):
+    """There is a state for each row, no more and no less; it is still there for a batch of the right size."""
     layer = by_hand(LAYERS[name], SHAPE)
     first, second = uniform(*SHAPE), uniform(*SHAPE)
     layer(first)
     with pytest.raises(Exception, match=r"batch size|expected shape|Incompatible shapes"):
-        layer(uniform(BATCH + 1, STEPS, FEATURES))
+        layer(uniform(rows, STEPS, FEATURES))
     agree(layer(second), layer.expected(first, second))
 
 
