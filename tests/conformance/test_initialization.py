@@ -162,10 +162,9 @@ def test_orthogonal_is_multiplied_by_its_gain(subject, shape):
     hold_orthonormal_rows(numbers if shape[0] < shape[1] else numbers.T)
 
 
-@pytest.mark.parametrize("shape", [(2, 3), (3, 2)], ids=["wide", "tall"])
-def test_orthogonal_has_no_preferred_sign(subject, shape):
+def test_orthogonal_has_no_preferred_sign(subject):
     """Each number is as often above 0 as below, as those of matrices are that are uniform among the orthogonal ones."""
-    drawn = [weight_of(subject, subject.keras.initializers.Orthogonal(seed=seed), shape) for seed in range(200)]
+    drawn = [weight_of(subject, subject.keras.initializers.Orthogonal(seed=seed), (2, 3)) for seed in range(64)]
     for positive in (np.array(drawn) > 0.0).sum(axis=0).flat:
         assert probability(int(positive), len(drawn), 0.5) >= FALSE_ALARM, f"{positive} of {len(drawn)} are above 0"
 

@@ -16,6 +16,9 @@ CASES = "single-functional-B3-T5 or single-functional-B3-T20 or merge_sum or tes
 #: A machine that has to run these tests says so; elsewhere a missing browser is a reason to leave them out.
 REQUIRED = "REPORT_NEEDS_BROWSER"
 
+#: How long the browser may take for one thing, in milliseconds: on a busy machine half a minute was too little.
+PATIENCE = 180_000
+
 SIZES = {"phone": (390, 844), "desktop": (1280, 800)}
 
 
@@ -54,6 +57,7 @@ def page(request, browser, file):
     """The page, opened; whatever it complains of fails the test."""
     width, height = SIZES[request.param]
     page = browser.new_page(viewport={"width": width, "height": height})
+    page.set_default_timeout(PATIENCE)
     complaints = []
     page.on(
         "console", lambda message: complaints.append(message.text) if message.type in ("error", "warning") else None
