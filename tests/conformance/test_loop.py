@@ -1,4 +1,7 @@
-"""The loop that layers run their cells in, ``backend.rnn``, with a step of one's own.
+"""The loop ``backend.rnn`` with a step of one's own.
+
+In Keras 2 layers run their cells in it; Keras 3 keeps it for old code (``keras/src/legacy/backend.py``) beside the loop
+of its layers, which is asked through them.
 
 The step halves its state, adds what it reads, and returns twice that. On the integers it is given that is exact, so
 what comes out must be that of the reference's scan, bit by bit.
