@@ -83,6 +83,14 @@ def test_absent_package_gets_one_line(package, monkeypatch, capsys):
     assert package in said
 
 
+@pytest.mark.parametrize("arguments", [[], ["results.jsonl"]])
+def test_arguments_that_are_missing(arguments, capsys):
+    with pytest.raises(SystemExit) as ended:
+        html.main(arguments)
+    assert ended.value.code == 2
+    assert "error: the following arguments are required: " in capsys.readouterr().err
+
+
 def test_results_that_are_not_there(capsys):
     assert html.main(["absent.jsonl", "page.html"]) == 2
     assert capsys.readouterr().err.count("\n") == 1
