@@ -6,10 +6,12 @@ as the record's signature says. One that conforms after all, or departs otherwis
 
 from __future__ import annotations
 
+import fnmatch
+import re
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase as fnmatch
+from functools import lru_cache
 from pathlib import Path
-from typing import Dict, List, Mapping, Protocol, Sequence, Tuple, Union
+from typing import Dict, List, Mapping, Pattern, Protocol, Sequence, Tuple, Union
 
 from packaging.specifiers import SpecifierSet
 
@@ -102,7 +104,12 @@ class Divergence:
 
     def covers_test(self, name: str) -> bool:
         """Whether this record speaks of the test of this name."""
-        return any(fnmatch(name, literal_brackets(pattern)) for pattern in self.tests)
+        return any(_expression(pattern).match(name) for pattern in self.tests)
+
+    def overlaps(self, other: Divergence) -> bool:
+        """Whether both speak of one test or of one set of options, and of the same that is asked."""
+        tests = any(map(other.covers_test, self.tests)) or any(map(self.covers_test, other.tests))
+        return self.question == other.question and (tests or any(some in other.cases for some in self.cases))
 
     def concerns(self, versions: Mapping[str, str]) -> bool:
         """Whether this record speaks of a subject of these versions; what they do not say does not decide."""
@@ -141,9 +148,10 @@ class Divergence:
         return f"raised {type(error).__name__}, on record is {self.signature}"
 
 
-def literal_brackets(pattern: str) -> str:
-    """A pattern whose [ is the one of a test's name and not the beginning of a set of characters."""
-    return pattern.replace("[", "[[]")
+@lru_cache(maxsize=None)
+def _expression(pattern: str) -> Pattern[str]:
+    """A pattern compiled once: each test is held against those of all records. Its [ is the one of a test's name."""
+    return re.compile(fnmatch.translate(pattern.replace("[", "[[]")))
 
 
 def load_register(path: Path = REGISTER) -> Tuple[Divergence, ...]:

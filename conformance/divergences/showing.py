@@ -88,14 +88,12 @@ def surprise(record: Divergence, records: Sequence[Divergence], showing: Showing
 
 def told_elsewhere(record: Divergence, records: Sequence[Divergence], versions: Mapping[str, str]) -> bool:
     """Whether another record, about these versions, is about the same tests or cases or has the same fault."""
-    return any(_akin(record, other) for other in records if other is not record and other.concerns(versions))
+    about = (other for other in records if other is not record and other.concerns(versions))
+    return any(record.overlaps(other) or _same_fault(record, other) for other in about)
 
 
-def _akin(one: Divergence, other: Divergence) -> bool:
-    if one.question != other.question:
-        return False
-    tests = any(map(other.covers_test, one.tests)) or any(map(one.covers_test, other.tests))
-    return tests or any(some in other.cases for some in one.cases) or (bool(one.fault) and one.fault == other.fault)
+def _same_fault(one: Divergence, other: Divergence) -> bool:
+    return bool(one.fault) and (one.fault, one.question) == (other.fault, other.question)
 
 
 def _range(record: Divergence) -> str:

@@ -51,15 +51,18 @@ def covering(register: Sequence[Divergence], summary: Summary) -> List[Divergenc
 class Changes:
     """From one version to another: the records that are about only one of them, and what else only one shows.
 
-    ``failing`` are the names of tests that fail in the new version alone, ``not_run`` and ``run`` why tests were run
-    only in the old one and only in the new one, of the groups that had the same tests in both; ``unalike`` are the
-    others.
+    A record is ``brought`` and not ``worse`` where the old version could run none of its tests, and ``gone`` and not
+    ``better`` where the new one can run none. ``failing`` are the names of tests that fail in the new version alone,
+    ``not_run`` and ``run`` why tests were run only in the old one and only in the new one, of the groups that had the
+    same tests in both; ``unalike`` are the others.
     """
 
     old: Summary
     new: Summary
     worse: Sequence[Divergence]
+    brought: Sequence[Divergence]
     better: Sequence[Divergence]
+    gone: Sequence[Divergence]
     failing: Sequence[str]
     not_run: Sequence[str]
     run: Sequence[str]
@@ -67,7 +70,7 @@ class Changes:
 
     @property
     def any(self) -> bool:
-        return any((self.worse, self.better, self.failing, self.not_run, self.run))
+        return any((self.worse, self.brought, self.better, self.gone, self.failing, self.not_run, self.run))
 
 
 def changes(old: Summary, new: Summary, register: Sequence[Divergence]) -> Changes:
@@ -76,11 +79,15 @@ def changes(old: Summary, new: Summary, register: Sequence[Divergence]) -> Chang
     tests_before = {name: group.tests for name, group in old.groups.items()}
     alike = {name for name, group in new.groups.items() if group.tests == tests_before.get(name)}
     not_run_before, not_run_now = old.of(alike).unsupported, new.of(alike).unsupported
+    more = [record for record in after if record not in before]
+    fewer = [record for record in before if record not in after]
     return Changes(
         old,
         new,
-        worse=[record for record in after if record not in before],
-        better=[record for record in before if record not in after],
+        worse=[record for record in more if not _only_in(new, old, record)],
+        brought=[record for record in more if _only_in(new, old, record)],
+        better=[record for record in fewer if not _only_in(old, new, record)],
+        gone=[record for record in fewer if _only_in(old, new, record)],
         failing=[name for name in new.failing if name not in old.failing],
         not_run=[reason for reason in not_run_now if reason not in not_run_before],
         run=[reason for reason in not_run_before if reason not in not_run_now],
@@ -88,15 +95,23 @@ def changes(old: Summary, new: Summary, register: Sequence[Divergence]) -> Chang
     )
 
 
+def _only_in(one: Summary, other: Summary, record: Divergence) -> bool:
+    """Whether one version shows a record, and the other could run none of the tests that the record names."""
+    shown = one.records.get(record.id, 0)
+    return bool(shown) and shown + one.unasked.get(record.id, 0) == other.unasked.get(record.id, 0)
+
+
 def sentences(changed: Changes) -> Iterator[str]:
     """Lines to read: what is worse in the new version, the worst first, then what is better."""
     yield f"from {changed.old.title} to {changed.new.title}: {_in_short(changed)}"
     yield from (f"fails, and is on no record: {name}" for name in changed.failing)
-    yield from _of_each_kind("worse", changed.worse, changed.new)
+    yield from _of_each_kind("worse", changed.worse, changed.new, "before", (*changed.better, *changed.gone))
+    yield from _of_each_kind(f"in what {changed.old.keras} did not have", changed.brought, changed.new)
     yield from (
         f"can no longer be run: {reason} ({tests(changed.new.unsupported[reason])})" for reason in changed.not_run
     )
-    yield from _of_each_kind("better, no longer so", changed.better, changed.old)
+    yield from _of_each_kind("better, no longer so", changed.better, changed.old, "now", changed.worse)
+    yield from _of_each_kind("gone with what it was in", changed.gone, changed.old)
     yield from (
         f"can be run now, but not in {changed.old.keras}: {reason} ({tests(changed.old.unsupported[reason])})"
         for reason in changed.run
@@ -111,12 +126,20 @@ def _in_short(changed: Changes) -> str:
         return "nothing changes that this suite asks for"
     kinds = Counter(map(kind, changed.worse))
     of_kinds = ", ".join(f"{kinds[name]} {name}" for name in KINDS if kinds[name])
-    return f"{len(changed.worse)} worse" + (f" ({of_kinds})" if of_kinds else "") + f", {len(changed.better)} better"
+    brought = f", {len(changed.brought)} in what {changed.old.keras} did not have" if changed.brought else ""
+    gone = f", {len(changed.gone)} gone with what they were in" if changed.gone else ""
+    worse = f"{len(changed.worse)} worse" + (f" ({of_kinds})" if of_kinds else "")
+    return f"{worse}{brought}, {len(changed.better)} better{gone}"
 
 
-def _of_each_kind(word: str, records: Sequence[Divergence], shown: Summary) -> Iterator[str]:
+def _of_each_kind(
+    word: str, records: Sequence[Divergence], shown: Summary, then: str = "", others: Sequence[Divergence] = ()
+) -> Iterator[str]:
+    """Records in sentences; each names the ``others`` that are about the same, by which it was, or is, otherwise."""
     for record in records:
-        yield f"{word}, {kind(record)}: {record.departs} ({', '.join((record.id, *_count(record, shown)))})"
+        akin = " and ".join(other.id for other in others if record.overlaps(other))
+        told = ", ".join((record.id, *_count(record, shown), *([f"{then} {akin}"] if akin else [])))
+        yield f"{word}, {kind(record)}: {record.departs} ({told})"
 
 
 def _count(record: Divergence, shown: Summary) -> List[str]:

@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Collection, Dict, List, Mapping, Sequence, Tuple
+from typing import Collection, Dict, Iterable, Iterator, List, Mapping, Sequence, Tuple
 
 from packaging.version import Version
 
+from conformance.divergences import Divergence, load_register
 from conformance.fixtures import FIXTURES
 from conformance.judge import AGREES, KNOWN, UNSUPPORTED
 from conformance.observation import versions
@@ -49,7 +51,8 @@ class Group:
     """What a run said of some tests.
 
     ``ratio`` is the largest of those that agree. ``records`` has how often each known divergence showed,
-    ``unsupported`` how many tests were not run for what reason, ``failing`` the names of those that fail.
+    ``unsupported`` how many tests were not run for what reason, ``failing`` the names of those that fail, ``unasked``
+    how many tests that a record names, of whatever versions it is, were not run.
     """
 
     verdicts: Mapping[str, int]
@@ -57,6 +60,7 @@ class Group:
     records: Mapping[str, int]
     unsupported: Mapping[str, int]
     failing: Sequence[str]
+    unasked: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def tests(self) -> int:
@@ -111,15 +115,20 @@ class Summary:
         """How many tests were there to run."""
         return sum(group.tests for group in self.groups.values())
 
-    @property
+    @cached_property
     def records(self) -> Mapping[str, int]:
         """How many tests showed each known divergence."""
-        return sum((Counter(group.records) for group in self.groups.values()), Counter())
+        return _total(group.records for group in self.groups.values())
 
-    @property
+    @cached_property
+    def unasked(self) -> Mapping[str, int]:
+        """How many of the tests that each known divergence names were not run."""
+        return _total(group.unasked for group in self.groups.values())
+
+    @cached_property
     def unsupported(self) -> Mapping[str, int]:
         """How many tests were not run, for what reason."""
-        return sum((Counter(group.unsupported) for group in self.groups.values()), Counter())
+        return _total(group.unsupported for group in self.groups.values())
 
     def of(self, names: Collection[str]) -> Summary:
         """What it says of some groups."""
@@ -128,6 +137,13 @@ class Summary:
     @property
     def failing(self) -> List[str]:
         return [name for group in self.groups.values() for name in group.failing]
+
+
+def _total(counts: Iterable[Mapping[str, int]]) -> Mapping[str, int]:
+    total: Counter[str] = Counter()
+    for count in counts:
+        total.update(count)
+    return total
 
 
 def order(summaries: Sequence[Summary]) -> List[Summary]:
@@ -153,7 +169,8 @@ def summarize(results: Results, name: str) -> Summary:
     groups: Dict[str, List[Test]] = {}
     for test in results.tests:
         groups.setdefault(_group_of(test), []).append(test)
-    made = {group: _group(tests, subject) for group, tests in sorted(groups.items())}
+    register = load_register()
+    made = {group: _group(tests, subject, register) for group, tests in sorted(groups.items())}
     return Summary(name, results.header["tier"], subject, made)
 
 
@@ -208,16 +225,23 @@ def _group_of(test: Test) -> str:
     return f"{test.properties.get('case', '').partition('-')[0]} of the option space".replace("_", " ")
 
 
-def _group(tests: Sequence[Test], subject: Mapping[str, str]) -> Group:
+def _group(tests: Sequence[Test], subject: Mapping[str, str], register: Sequence[Divergence]) -> Group:
+    unsupported = [test for test in tests if _verdict(test) == UNSUPPORTED]
     verdicts = Counter(map(_verdict, tests))
     ratios = [float(test.properties["ratio"]) for test in tests if test.properties.get("verdict") in AGREES]
     return Group(
         verdicts=dict(verdicts),
         ratio=float(f"{max(ratios, default=0.0):.2g}"),
         records=dict(Counter(str(test.properties["record"]) for test in tests if "record" in test.properties)),
-        unsupported=dict(Counter(_reason(test, subject) for test in tests if _verdict(test) == UNSUPPORTED)),
+        unsupported=dict(Counter(_reason(test, subject) for test in unsupported)),
         failing=sorted(_name(test) for test in tests if test.outcome == FAILED),
+        unasked=dict(Counter(record.id for test in unsupported for record in _naming(test, register))),
     )
+
+
+def _naming(test: Test, register: Sequence[Divergence]) -> Iterator[Divergence]:
+    name = test.node.partition("::")[2]
+    return (record for record in register if record.covers_test(name))
 
 
 def _verdict(test: Test) -> str:

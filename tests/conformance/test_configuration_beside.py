@@ -1,11 +1,11 @@
 """Configurations of what stands beside an LSTM: objects that it is given, layers around it, what it is trained with."""
 
 import inspect
-from operator import attrgetter
 
 import numpy as np
 import pytest
 from arguments import same
+from by_hand import part_of
 
 from reference_impl.clipping import BOUNDS
 
@@ -119,7 +119,7 @@ LAYERS = {
 
 def has(maker, argument):
     """Whether a class takes an argument; optimizers of Keras 2 take those that clip without naming them."""
-    return argument in inspect.signature(maker).parameters or argument in BOUNDS
+    return argument in inspect.signature(maker.__init__).parameters or argument in BOUNDS
 
 
 @pytest.mark.parametrize(
@@ -127,14 +127,11 @@ def has(maker, argument):
 )
 def test_object_made_again_has_its_arguments(subject, module, name):
     """They are in its configuration, under their names, and in that of the object that is made from it."""
-    try:
-        functions = attrgetter(module)(subject.keras)
-    except AttributeError:
-        pytest.skip(f"this Keras has no {module}")
-    maker = getattr(functions, name, None)
-    given = {key: value for key, value in OBJECTS[module][name].items() if maker and has(maker, key)}
+    functions = part_of(subject.keras, module)
+    maker = part_of(functions, name, of=f"{module}.")
+    given = {key: value for key, value in OBJECTS[module][name].items() if has(maker, key)}
     if not given:
-        pytest.skip(f"this Keras has no {module}.{name}")
+        pytest.skip(f"{module}.{name} of this Keras has no {', '.join(OBJECTS[module][name])}")
     made = maker(**given)
     again = functions.deserialize(functions.serialize(made))
     assert type(again) is type(made), f"made again, {name} is {again!r}"

@@ -1,6 +1,7 @@
 """Runs of several versions: kept in brief, compared in sentences, and shown as a page."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from made_up import HOSTILE, case_line, header, write
@@ -15,7 +16,7 @@ from conformance.versions.summary import load, order
 REGISTER = (
     Divergence("late", "a late output", "", {"keras": ">=3.0"}, "", cases=[{"layer": "LSTM"}], wrong="values"),
     Divergence("loud", "a cell raises", "", {"keras": ">=3.0"}, "", cases=[{"layer": "LSTM"}], raises="ValueError"),
-    Divergence("gone", "an early output", "", {"keras": "<3.0"}, "", cases=[{"layer": "LSTM"}], wrong="values"),
+    Divergence("gone", "an early output", "", {"keras": "<3.0"}, "", cases=[{"layer": "GRU"}], wrong="values"),
 )
 
 
@@ -65,6 +66,48 @@ def test_what_changed_is_told_worst_first(old, new):
     ]
     (nothing,) = sentences(changes(load(old), load(old), REGISTER))
     assert nothing.endswith(": nothing changes that this suite asks for")
+
+
+def test_what_only_one_version_has_is_neither_worse_nor_better(old, new):
+    """A record all of whose tests the other version does not run is of what that one does not have."""
+    with_late, without = load(new), load(old)
+    assert told(changes(asking(without, late=2), with_late, REGISTER[:1])) == [
+        "in what 2.15.0 did not have, silently wrong: a late output (late, 2 tests)"
+    ]
+    assert told(changes(with_late, asking(without, late=2), REGISTER[:1])) == [
+        "gone with what it was in, silently wrong: a late output (late, 2 tests)"
+    ]
+    (line,) = told(changes(asking(without, late=1), with_late, REGISTER[:1]))
+    assert line.startswith("worse")
+
+
+def asking(summary, **unasked):
+    """A run of which so many tests that records name were not run."""
+    groups = {name: replace(group, unasked=unasked) for name, group in list(summary.groups.items())[:1]}
+    return replace(summary, groups={**summary.groups, **groups})
+
+
+def told(changed):
+    """The sentences about records."""
+    return [line for line in sentences(changed) if line.endswith(("test)", "tests)")) and "be run" not in line]
+
+
+def test_tests_of_records_that_were_not_run_are_counted(tmp_path):
+    record = next(record for record in load_register() if record.tests and "*" not in record.tests[0])
+    line = {**skipped("none", "not here"), "nodeid": f"tests/conformance/test_a.py::{record.tests[0]}"}
+    assert load(run(tmp_path, "a", "3.0.0", "2.16.2", line)).unasked[record.id] == 1
+
+
+def test_what_was_or_is_otherwise_is_named(old, new):
+    register = [
+        Divergence(name, name, "", {"keras": wanted}, "", tests=["test_a"], raises="ValueError")
+        for name, wanted in {"refused": "<3.0", "still-refused": ">=3.0", "refused-too": ">=3.0"}.items()
+    ]
+    assert list(sentences(changes(load(old), load(new), register)))[2:5] == [
+        "worse, raises: still-refused (still-refused, before refused)",
+        "worse, raises: refused-too (refused-too, before refused)",
+        "better, no longer so, raises: refused (refused, now still-refused and refused-too)",
+    ]
 
 
 def test_what_can_be_run_is_compared_where_the_tests_are_the_same(old, tmp_path):
