@@ -16,7 +16,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Iterator, Optional, Sequence
 
-from conformance.command import parser
+from conformance.command import parser, run
 from conformance.divergences import REGISTER, load_register
 from conformance.divergences.ranges import RangeError, revised, rewritten
 from conformance.divergences.showing import SHOWN, keep, read, run_programs, surprises
@@ -85,4 +85,4 @@ def _update(chosen: argparse.Namespace) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

@@ -20,7 +20,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
-from conformance.command import parser
+from conformance.command import parser, run
 from conformance.judge import CONFORMS, DIVERGES, KNOWN, UNSUPPORTED, UNTRUSTED
 from conformance.report.results import Results, ResultsError, Test, read
 from conformance.report.terminal import causes
@@ -203,4 +203,4 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

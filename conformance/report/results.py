@@ -18,7 +18,7 @@ from typing import Any, Dict, FrozenSet, Iterator, List, Mapping, Optional, Sequ
 
 from _pytest.reports import pytest_report_from_serializable
 
-from conformance.command import parser
+from conformance.command import parser, run
 from conformance.observation import Environment
 from conformance.report.terminal import summarize
 
@@ -191,4 +191,4 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

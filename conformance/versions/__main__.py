@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 from typing import Dict, Iterator, List, Optional, Sequence, Set
 
-from conformance.command import parser
+from conformance.command import parser, run
 from conformance.divergences import load_register
 from conformance.fixtures import FixtureError
 from conformance.report.results import ResultsError
@@ -139,4 +139,4 @@ def _summaries(folder: Path) -> List[Summary]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

@@ -88,6 +88,15 @@ def test_command_with_an_unknown_argument(module):
     assert f"python -m conformance.{module}: error: " in ended.stderr
 
 
+def test_command_whose_output_nobody_reads():
+    """As where it is piped to ``head``: no traceback."""
+    command = [sys.executable, "-m", "conformance.versions", "diff", "tf2.4", "tf2.21"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 1
+
+
 EXAMPLE = """title = 'a'
 note = 'b'
 [[example]]
