@@ -16,7 +16,7 @@ from conformance.divergences import Divergence, load_register
 from conformance.documented import Figures, load_documents
 from conformance.files import kept_cases
 from conformance.fixtures import FixtureError
-from conformance.judge import DIVERGES, KNOWN, UNSUPPORTED, Judgement, judge, on_record_raised
+from conformance.judge import AGAINST_THE_RECORD, DIVERGES, KNOWN, UNSUPPORTED, Judgement, judge, on_record_raised
 from conformance.report import reproduction
 from conformance.report.evidence import evidence
 from conformance.report.stash import EVIDENCE, SUBJECT
@@ -108,7 +108,7 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     if not records or (outcome.excinfo and issubclass(outcome.excinfo[0], pytest.skip.Exception)):
         return
     error = outcome.excinfo[1] if outcome.excinfo else None
-    record, surprise = on_record_raised(records, error) if error else (records[0], "conforms, against the record")
+    record, surprise = on_record_raised(records, error) if error else (records[0], AGAINST_THE_RECORD)
     if record is None or surprise:
         outcome.force_exception(_not_as_on_record(records[0], surprise, error))
     else:

@@ -20,7 +20,7 @@ from conformance.divergences import GRADIENTS, QUESTIONS, Divergence
 from conformance.expected import prepared
 from conformance.expression import names
 from conformance.faults.gradients import GRADIENT_FAULTS, NO_FAULT, GradientFault
-from conformance.judge import KNOWN, Check, Judgement, judge, on_record_raised
+from conformance.judge import AGAINST_THE_RECORD, KNOWN, Check, Judgement, judge, on_record_raised
 from conformance.subject import Subject
 from reference_impl import Estimate, estimate
 from reference_impl.gradients import ModelGradients, model_gradients
@@ -135,7 +135,7 @@ def judge_answer(question: Question, case: Case, subject: Subject, register: Reg
     judgement = replace(asked, checks=checks, comparisons=compared(expected, found))
     if records:
         wrong = "" if records[0].wrong else f"wrong values, on record is {records[0].signature}"
-        surprise = "conforms, against the record" if judgement.agrees else wrong
+        surprise = AGAINST_THE_RECORD if judgement.agrees else wrong
         return replace(judgement, record=records[0], surprise=surprise)
     return judgement if judgement.agrees else _explained(question, judgement, subject, register, found)
 

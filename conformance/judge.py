@@ -32,6 +32,9 @@ UNTRUSTED = "untrusted"
 #: The subject is right, as far as the case can tell.
 AGREES = (CONFORMS, UNTRUSTED)
 
+#: What is said where a record expects something wrong and nothing is.
+AGAINST_THE_RECORD = "conforms; it was repaired here, or another error hides it"
+
 #: What the reference adds to a weight's name: which half it belongs to, and which cell of a stack.
 NUMBERED = re.compile(r"^(forward_|backward_)|_\d+$")
 
@@ -184,7 +187,7 @@ def on_record_returned(
     if judgement.agrees:
         unseen = [record for some in sets if returns(some) for record in some]
         shown = [record for record in records if record not in unseen]
-        return (shown[0], "conforms, against the record") if shown else (None, "")
+        return (shown[0], AGAINST_THE_RECORD) if shown else (None, "")
     for record in records:
         if record.wrong in questions and len(questions) == 1:
             return record, ""

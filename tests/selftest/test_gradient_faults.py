@@ -13,7 +13,7 @@ from conformance.discrimination import TRUSTED
 from conformance.divergences import Divergence
 from conformance.faults.gradients import GRADIENT_FAULTS
 from conformance.gradients import FIRST_ORDER, diagnose_answer, expected_gradients, judge_gradients
-from conformance.judge import judge
+from conformance.judge import AGAINST_THE_RECORD, judge
 from conformance.report.terminal import render
 from conformance.subject import Subject
 from reference_impl.rounding import round_to
@@ -125,7 +125,7 @@ def test_record_of_gradients_is_strict(subject):
     assert judge(case, subject, [record]).verdict == "conforms"
     judgement = judge_gradients(case, subject, [record])
     assert judgement.verdict == "diverges"
-    assert judgement.surprise == "conforms, against the record"
+    assert judgement.surprise == AGAINST_THE_RECORD
 
 
 def test_record_of_outputs_excuses_gradients_of_departing_outputs_alone(subject):

@@ -10,7 +10,7 @@ from conformance.data import draw
 from conformance.divergences import Divergence
 from conformance.documented import load_documents
 from conformance.expected import expected_outputs
-from conformance.judge import Judgement, faults_return, judge, on_record_returned
+from conformance.judge import AGAINST_THE_RECORD, Judgement, faults_return, judge, on_record_returned
 from conformance.report.terminal import render
 from conformance.subject import Subject
 
@@ -109,7 +109,7 @@ def test_a_known_divergence_is_strict(subject, plant):
     raises = record(raises="RuntimeError")
     assert judge(SINGLE, plant(failing), [raises]).verdict == "known divergence"
     for other, surprise in (
-        (subject, "conforms, against the record"),
+        (subject, AGAINST_THE_RECORD),
         (plant(reversed_time), "wrong values, on record is RuntimeError"),
     ):
         judgement = judge(SINGLE, other, [raises])
@@ -127,7 +127,7 @@ def test_a_fault_on_record_must_show_where_it_makes_a_difference(subject):
     case = space.case("lstm-B3-T4-D2-left_padding-functional-call-masking-U3-sequences-backwards-unroll-zero_output")
     for fault, verdict, surprise in (
         ("carried_before_given", "conforms", ""),
-        ("zeroed_in_reverse", "diverges", "conforms, against the record"),
+        ("zeroed_in_reverse", "diverges", AGAINST_THE_RECORD),
     ):
         expected = expected_outputs(case, draw(case))
         outputs, data = [one.value for one in expected.values()], draw(case)

@@ -12,6 +12,7 @@ from conformance.discrimination import TRUSTED
 from conformance.divergences import Divergence
 from conformance.faults.second_order import SECOND_ORDER_FAULTS
 from conformance.gradients import diagnose_answer, expected_gradients, judge_gradients
+from conformance.judge import AGAINST_THE_RECORD
 from conformance.report.terminal import render
 from conformance.second_order import IN_SECOND_ORDER, cases, expected_products, judge_second_order
 from conformance.subject import Subject
@@ -185,4 +186,4 @@ def test_record_speaks_of_second_order_alone(subject):
     record = Divergence("id", "is", "why", {"keras": ">=2"}, "program", covered, raises="ValueError", question=question)
     case = space.case(STATES)
     assert judge_gradients(case, subject, [record]).verdict == "conforms"
-    assert judge_second_order(case, subject, [record]).surprise == "conforms, against the record"
+    assert judge_second_order(case, subject, [record]).surprise == AGAINST_THE_RECORD

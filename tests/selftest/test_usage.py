@@ -196,5 +196,5 @@ def test_a_test_that_is_not_as_on_record_says_where(copy):
     printed = run("tests/conformance/test_made_up.py", cwd=copy).stdout
     assert "on record is AssertionError the number is 3; it said: the number is wrong" in printed
     assert re.search(r'>\s+assert number == 2, "the number is wrong"', printed)
-    assert "made-up: conforms, against the record" in printed
+    assert "made-up: conforms; it was repaired here" in printed
     assert "pluggy/" not in printed
