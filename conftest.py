@@ -14,9 +14,9 @@ from conformance.case import Case
 from conformance.covering import TIERS, frozen_ids
 from conformance.divergences import Divergence, load_register
 from conformance.documented import Figures, load_documents
-from conformance.files import kept_cases
 from conformance.fixtures import FixtureError
 from conformance.judge import AGAINST_THE_RECORD, DIVERGES, KNOWN, UNSUPPORTED, Judgement, judge, on_record_raised
+from conformance.kept import kept_cases
 from conformance.report import reproduction
 from conformance.report.evidence import evidence
 from conformance.report.stash import EVIDENCE, SUBJECT

@@ -10,22 +10,21 @@ from __future__ import annotations
 import json
 import logging
 import zipfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Sequence
 
 from packaging.version import Version
 
-from conformance import space
-from conformance.case import Case, map_layers
+from conformance.case import Case
 from conformance.command import parser
-from conformance.data import draw, seed
+from conformance.data import draw
 from conformance.expected import expected_outputs
 from conformance.faults import with_activation
 from conformance.fixtures import FIXTURES
-from conformance.subject import COPIES, FLAVOURS, FORMATS, Format, Subject, load, set_weights
-from reference_impl import LSTM, Bidirectional, Dense, Embedding, Layer, LSTMCell, Model
+from conformance.subject import FLAVOURS, FORMATS, Format, Subject, load, set_weights
+from reference_impl import LSTM, Bidirectional, Dense, Embedding, Model
 from reference_impl.constraints import MaxNorm
 from reference_impl.regularizers import L2
 from reference_impl.types import Array
@@ -170,28 +169,6 @@ def save(subject: Subject, folder: Path) -> None:
 def ways(model: str) -> List[str]:
     """The formats that a model is saved in."""
     return [name for name in FORMATS if name != "savedmodel" or model in SERVED]
-
-
-def kept_cases(ids: Sequence[str], most: Optional[int]) -> List[Tuple[str, str, Case]]:
-    """Models of the option space: the id of each, the way of keeping it, which the id decides, and its case.
-
-    Of each topology each way has the first ``most`` of these ids. ``implementation`` is the usual one: it decides the
-    rounding, and whether it is kept is asked by itself.
-    """
-    quick = [name for name in (*FORMATS, *COPIES) if name != "savedmodel"]
-    kept: Dict[Tuple[str, str], List[str]] = {}
-    for case_id in ids:
-        kept.setdefault((case_id.split("-")[0], quick[seed(case_id) % len(quick)]), []).append(case_id)
-    return [(case_id, way, _to_keep(space.case(case_id))) for (_, way), own in kept.items() for case_id in own[:most]]
-
-
-def _to_keep(case: Case) -> Case:
-    model = map_layers(case.model, _of_usual_implementation)
-    return replace(case, model=model, api="functional", mode="call")
-
-
-def _of_usual_implementation(layer: Layer) -> Layer:
-    return replace(layer, implementation=2) if isinstance(layer, (LSTM, LSTMCell)) else layer
 
 
 def archive(folder: Path, path: Path) -> None:

@@ -10,6 +10,7 @@ from conformance.case import Case, map_layers
 from conformance.data import Data
 from reference_impl import LSTM, RNN, Bidirectional, Estimate, LSTMCell, TimeDistributed
 from reference_impl.layer import NOTHING, Arrays, Given, Run
+from reference_impl.training import Compiled
 from reference_impl.types import Array
 
 #: A cell's step, a loop's run or a Bidirectional's: from the layer, x, its weights and what it is given.
@@ -22,6 +23,7 @@ AroundRun = Callable[[Running, Any, Array, Sequence[Array], Given], Run]
 
 Halves = Tuple[RNN, RNN]
 ChangeOfCase = Callable[[Case], Case]
+ChangeOfTraining = Callable[[Compiled], Compiled]
 
 
 def same_case(case: Case) -> Case:

@@ -9,7 +9,7 @@ from conformance.compare import largest_ratio
 from conformance.data import draw
 from conformance.discrimination import TRUSTED
 from conformance.documented import load_documents
-from conformance.faults.training import LateStep
+from conformance.faults.optimizers import LateStep
 from conformance.fitted import known_to
 from conformance.training import OPTIMIZERS, case_of, frozen_spreads, reference_fit, spreads, windows
 from reference_impl.optimizers import SGD, Adam
