@@ -97,7 +97,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     for record in item.config.stash[REGISTER]:
         if record.crashes and not item.config.getoption("--lstm") and record.covers_test(item.name):
             item.user_properties.append(("record", record.id))
-            pytest.xfail(f"known divergence {record.id}: {record.departs}")
+            pytest.xfail(record.sentence)
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -113,7 +113,7 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
         outcome.force_exception(_not_as_on_record(records[0], surprise, error))
     else:
         item.user_properties[:] = [*_of_known(item.user_properties), ("record", record.id)]
-        outcome.force_exception(pytest.xfail.Exception(f"known divergence {record.id}: {record.departs}"))
+        outcome.force_exception(pytest.xfail.Exception(record.sentence))
 
 
 def _not_as_on_record(record: Divergence, surprise: str, error: Optional[BaseException]) -> BaseException:
@@ -164,7 +164,7 @@ def hold(
             pytest.skip(judgement.unsupported)
         if judgement.verdict == KNOWN and judgement.record:
             record_property("record", judgement.record.id)
-            pytest.xfail(f"known divergence {judgement.record.id}: {judgement.record.departs}")
+            pytest.xfail(judgement.record.sentence)
         if fails:
             record_property("message", headline(judgement))
             folder = request.config.getoption("--reproductions")

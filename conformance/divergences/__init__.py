@@ -126,6 +126,11 @@ class Divergence:
         return bool(self.fault or self.wrong) or not OF_TESTS.isdisjoint(self.raises.split(" or "))
 
     @property
+    def sentence(self) -> str:
+        """Why what it covers is not as promised, for pytest."""
+        return f"known divergence {self.id}: {self.departs}"
+
+    @property
     def signature(self) -> str:
         """What a covered subject shows, in words."""
         if self.fault or self.wrong:
