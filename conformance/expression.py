@@ -56,12 +56,18 @@ def expression(described: Any, dtype: str = DEFAULT_DTYPE) -> str:
 POSITIONAL = ("units", "layer", "cell", "cells", "mask_value", "input_dim", "output_dim")
 
 
-def program(case: Case) -> List[str]:
-    """The lines of Keras that build the model of a case, given ``from keras.layers import *``."""
+def layer_expressions(case: Case) -> List[str]:
+    """Python that makes each layer of a case; the first may be told the shape of the input."""
     expressions = [expression(layer, case.dtype) for layer in case.model.layers]
-    inputs = [input_expression(case, shape) for shape in case.symbolic_shapes]
     if case.api == "input_shape":
         expressions[0] = f"{expressions[0][:-1]}, input_shape={case.input_shape[1:]})"
+    return expressions
+
+
+def program(case: Case) -> List[str]:
+    """The lines of Keras that build the model of a case, given ``from keras.layers import *``."""
+    expressions = layer_expressions(case)
+    inputs = [input_expression(case, shape) for shape in case.symbolic_shapes]
     if case.api == "sequential":
         expressions.insert(0, inputs[0])
     if case.api in ("sequential", "input_shape"):

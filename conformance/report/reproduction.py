@@ -14,7 +14,7 @@ from conformance.case import Case, layers_within
 from conformance.data import Data, draw, state_shapes
 from conformance.divergences import GRADIENTS
 from conformance.expected import expected_outputs
-from conformance.expression import calls, expression, input_expression, names, words
+from conformance.expression import calls, input_expression, layer_expressions, names, words
 from conformance.gradients import cotangents, expected_gradients
 from conformance.observation import OF_TENSORFLOW_1
 from conformance.report.terminal import SETTINGS
@@ -188,9 +188,7 @@ def _with_policies(lines: str, subject: Subject) -> str:
 
 def _layers(case: Case) -> List[str]:
     """The layers, and a function that calls them as the case does."""
-    expressions = [expression(layer, case.dtype) for layer in case.model.layers]
-    if case.api == "input_shape":
-        expressions[0] = f"{expressions[0][:-1]}, input_shape={case.input_shape[1:]})"
+    expressions = layer_expressions(case)
     lines = [f"layers = [{', '.join(expressions)}]"]
     if case.api in ("sequential", "input_shape"):
         return lines
