@@ -1,5 +1,7 @@
 """TimeDistributed over an axis of open length: one model, any number of slices."""
 
+from functools import reduce
+
 import numpy as np
 import pytest
 from by_hand import agree, call, matches, near
@@ -131,6 +133,16 @@ def test_slices_have_dropout_masks_of_their_own(subject, way, slices):
     masks = subject.to_numpy(draw(subject.tensors(np.ones((3, 3, STEPS, 64), "float32")))) - 1.0
     assert not wrong_entries(masks, 0.5)
     assert not (masks[:, 1:] == masks[:, :1]).all(axis=(0, 2)).any(), "slices have the same masks"
+
+
+def test_slices_are_normalized_by_themselves(subject, uniform):
+    """Slices are independent: BatchNormalization has moments of each, and moves its averages by one after the other."""
+    norm, x = subject.keras.layers.BatchNormalization(momentum=0.75, epsilon=0.25), 2.0 + uniform(3, STEPS, FEATURES)
+    (outputs,) = call(subject, subject.keras.layers.TimeDistributed(norm), x, training=True)
+    mean, variance = x.mean(axis=0), x.var(axis=0)
+    assert np.allclose(outputs * np.sqrt(variance + 0.25) + mean, x), "slices are normalized by moments of others"
+    moved = reduce(lambda averages, of_slice: 0.75 * averages + 0.25 * of_slice, mean, np.zeros(FEATURES))
+    assert np.allclose(norm.get_weights()[2], moved), "the averages are not those of one slice after the other"
 
 
 @pytest.mark.usefixtures("eager")
