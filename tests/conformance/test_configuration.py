@@ -4,9 +4,10 @@ import copy
 
 import numpy as np
 import pytest
-from by_hand import call
+from by_hand import call, near
 
 from conformance.case import Case
+from conformance.observation import OF_TENSORFLOW_1
 from reference_impl import LSTM, RNN, Bidirectional, LSTMCell, Model, StackedRNNCells, TimeDistributed
 
 BATCH, STEPS, FEATURES, UNITS = 2, 4, 5, 3
@@ -72,7 +73,9 @@ def test_layer_made_again_computes_the_same(subject, by_hand, uniform, name, mas
     given = {"mask": uniform(*shape_for(name)[:-1]) > 0.0} if masked else {}
     one, other = first(x, **given), call(subject, second, x, **given)
     assert len(one) == len(other)
-    assert all(map(np.array_equal, one, other))
+    # Of a TimeDistributed of TensorFlow 1's LSTM the copy has TensorFlow 2's, which rounds otherwise.
+    same = near if subject.flavour == OF_TENSORFLOW_1 else np.array_equal
+    assert all(map(same, one, other))
 
 
 @each_layer

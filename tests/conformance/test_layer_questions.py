@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from by_hand import agree, call, near
+from by_hand import agree, call, near, part_of
 
 from conformance.catalogue import RETURNS
 from conformance.subject.adapter import base_name
@@ -319,7 +319,7 @@ def test_vector_is_repeated_at_each_step(subject, uniform):
 
 def test_each_step_is_normalized(subject, uniform):
     """LayerNormalization: γ·(x - mean)/√(variance + ε) + β over the features of each step."""
-    layer = subject.keras.layers.LayerNormalization(epsilon=0.25)
+    layer = part_of(subject.keras, "layers.LayerNormalization")(epsilon=0.25)
     x, gamma, beta = uniform(*SHAPE), uniform(FEATURES), uniform(FEATURES)
     layer.build(SHAPE)
     layer.set_weights([gamma, beta])

@@ -182,10 +182,7 @@ OF_TWO = {
 @pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize("name", OF_TWO)
 def test_mask_of_two_branches_is_handed_on(subject, by_hand, uniform, name):
-    """Around an LSTM too: what is put together of its output and its input, of the same mask, has that mask.
-
-    How masks that differ are put together is not asked: Keras 2 and 3 have it otherwise.
-    """
+    """Around an LSTM too: what is put together of its output and its input, of the same mask, has that mask."""
     lower = by_hand(LSTM(FEATURES, return_sequences=True), SHAPE)
     upper = by_hand(LSTM(UNITS), (BATCH, STEPS, 2 * FEATURES if name == "Concatenate" else FEATURES))
     x = subject.keras.Input(SHAPE[1:])
@@ -196,6 +193,24 @@ def test_mask_of_two_branches_is_handed_on(subject, by_hand, uniform, name):
     read, outputs = (subject.to_numpy(array) for array in model(subject.tensors(value)))
     assert not matches([outputs], upper.expected(read)), "the LSTM above has no mask"
     agree([outputs], upper.expected(read, masks=[MASK]))
+
+
+@pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize("both", [False, True], ids=["one_masked", "both_masked"])
+@pytest.mark.parametrize("name", OF_TWO)
+def test_step_counts_that_counts_in_one_of_two_branches(subject, by_hand, uniform, name, both):
+    """Where masks differ; beside a branch without a mask all steps count. Keras's pull request 19685 has it so."""
+    layers, branches = subject.keras.layers, [subject.keras.Input(SHAPE[1:]) for _ in range(2)]
+    upper = by_hand(LSTM(UNITS), (BATCH, STEPS, 2 * FEATURES if name == "Concatenate" else FEATURES))
+    second = layers.Masking(0.5)(branches[1]) if both else branches[1]
+    together = OF_TWO[name](layers)([layers.Masking(0.5)(branches[0]), second])
+    model = subject.keras.Model(branches, [together, upper.layer(together)])
+    values = subject.tensors([padded(uniform), padded(uniform)[::-1]])
+    read, outputs = (subject.to_numpy(array) for array in model(values))
+    of_second = MASK[::-1] if both else np.ones_like(MASK)
+    assert not matches([outputs], upper.expected(read, masks=[MASK & of_second])), "a step counts only if all count it"
+    assert not both or not matches([outputs], upper.expected(read)), "the LSTM above has no mask"
+    agree([outputs], upper.expected(read, masks=[MASK | of_second]))
 
 
 @pytest.mark.usefixtures("eager")
