@@ -113,12 +113,7 @@ class Divergence:
 
     def concerns(self, versions: Mapping[str, str]) -> bool:
         """Whether this record speaks of a subject of these versions; what they do not say does not decide."""
-        if any(versions.get(name, value) != value for name, value in self.where.items()):
-            return False
-        return all(
-            name in versions and SpecifierSet(wanted).contains(versions[name], prereleases=True)
-            for name, wanted in self.versions.items()
-        )
+        return within(self.versions, self.where, versions)
 
     @property
     def is_silent(self) -> bool:
@@ -151,6 +146,16 @@ class Divergence:
         if self.is_of(type(error).__name__, str(error)):
             return ""
         return f"raised {type(error).__name__}, on record is {self.signature}"
+
+
+def within(wanted: Mapping[str, str], where: Mapping[str, str], versions: Mapping[str, str]) -> bool:
+    """Whether versions are among those that are ``wanted``, and ``where`` they must be if they say so."""
+    if any(versions.get(name, value) != value for name, value in where.items()):
+        return False
+    return all(
+        name in versions and SpecifierSet(specifier).contains(versions[name], prereleases=True)
+        for name, specifier in wanted.items()
+    )
 
 
 @lru_cache(maxsize=None)

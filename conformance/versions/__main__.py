@@ -21,6 +21,7 @@ from typing import Dict, Iterator, List, Optional, Sequence, Set
 from conformance.command import parser, run
 from conformance.divergences import load_register
 from conformance.fixtures import FixtureError
+from conformance.promises import load_promises
 from conformance.report.results import ResultsError
 from conformance.versions.changes import changes, sentences, unexplained
 from conformance.versions.page import html, markdown, page
@@ -106,7 +107,7 @@ def _check(chosen: argparse.Namespace) -> Iterator[str]:
 
 def _diff(chosen: argparse.Namespace) -> Iterator[str]:
     old, new = (_version(given, chosen.summaries) for given in chosen.versions)
-    return sentences(changes(old, new, load_register()))
+    return sentences(changes(old, new, load_register(), load_promises()))
 
 
 def _version(given: str, folder: Path) -> Summary:
@@ -117,7 +118,7 @@ def _version(given: str, folder: Path) -> Summary:
 
 def _pages(folder: Path) -> Dict[Path, str]:
     """The pages, beside the folder that they are made of."""
-    shown = page(_summaries(folder), load_register())
+    shown = page(_summaries(folder), load_register(), load_promises())
     return {
         folder.with_suffix(".md"): "\n".join(markdown(shown)),
         folder.with_suffix(".html"): html(shown),

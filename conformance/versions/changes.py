@@ -10,6 +10,7 @@ from typing import Dict, FrozenSet, Iterator, List, Sequence
 
 from conformance.divergences import Divergence
 from conformance.fixtures import FIXTURES
+from conformance.promises import Promise
 from conformance.versions.summary import Summary
 
 SILENT, DIES, RAISES, BAD_INPUT = "silently wrong", "the process dies", "raises", "bad input"
@@ -52,9 +53,9 @@ class Changes:
     """From one version to another: the records that are about only one of them, and what else only one shows.
 
     A record is ``brought`` and not ``worse`` where the old version could run none of its tests, and ``gone`` and not
-    ``better`` where the new one can run none. ``failing`` are the names of tests that fail in the new version alone,
-    ``not_run`` and ``run`` why tests were run only in the old one and only in the new one, of the groups that had the
-    same tests in both; ``unalike`` are the others.
+    ``better`` where the new one can run none. ``promised`` are the promises that only one of them makes, ``failing``
+    the names of tests that fail in the new version alone, ``not_run`` and ``run`` why tests were run only in the old
+    one and only in the new one, of the groups that had the same tests in both; ``unalike`` are the others.
     """
 
     old: Summary
@@ -63,6 +64,7 @@ class Changes:
     brought: Sequence[Divergence]
     better: Sequence[Divergence]
     gone: Sequence[Divergence]
+    promised: Sequence[Promise]
     failing: Sequence[str]
     not_run: Sequence[str]
     run: Sequence[str]
@@ -70,10 +72,11 @@ class Changes:
 
     @property
     def any(self) -> bool:
-        return any((self.worse, self.brought, self.better, self.gone, self.failing, self.not_run, self.run))
+        told = (self.worse, self.brought, self.better, self.gone, self.promised, self.failing, self.not_run, self.run)
+        return any(told)
 
 
-def changes(old: Summary, new: Summary, register: Sequence[Divergence]) -> Changes:
+def changes(old: Summary, new: Summary, register: Sequence[Divergence], promises: Sequence[Promise]) -> Changes:
     """What changed from one version to another."""
     before, after = covering(register, old), covering(register, new)
     tests_before = {name: group.tests for name, group in old.groups.items()}
@@ -88,6 +91,7 @@ def changes(old: Summary, new: Summary, register: Sequence[Divergence]) -> Chang
         brought=[record for record in more if _only_in(new, old, record)],
         better=[record for record in fewer if not _only_in(old, new, record)],
         gone=[record for record in fewer if _only_in(old, new, record)],
+        promised=[one for one in promises if one.concerns(old.versions) != one.concerns(new.versions)],
         failing=[name for name in new.failing if name not in old.failing],
         not_run=[reason for reason in not_run_now if reason not in not_run_before],
         run=[reason for reason in not_run_before if reason not in not_run_now],
@@ -105,6 +109,7 @@ def sentences(changed: Changes) -> Iterator[str]:
     """Lines to read: what is worse in the new version, the worst first, then what is better."""
     yield f"from {changed.old.title} to {changed.new.title}: {_in_short(changed)}"
     yield from (f"fails, and is on no record: {name}" for name in changed.failing)
+    yield from (f"documented otherwise: {promise.says} ({promise.id})" for promise in changed.promised)
     yield from _of_each_kind("worse", changed.worse, changed.new, "before", (*changed.better, *changed.gone))
     yield from _of_each_kind(f"in what {changed.old.keras} did not have", changed.brought, changed.new)
     yield from (
@@ -128,8 +133,9 @@ def _in_short(changed: Changes) -> str:
     of_kinds = ", ".join(f"{kinds[name]} {name}" for name in KINDS if kinds[name])
     brought = f", {len(changed.brought)} in what {changed.old.keras} did not have" if changed.brought else ""
     gone = f", {len(changed.gone)} gone with what they were in" if changed.gone else ""
+    promised = f"{len(changed.promised)} documented otherwise, " if changed.promised else ""
     worse = f"{len(changed.worse)} worse" + (f" ({of_kinds})" if of_kinds else "")
-    return f"{worse}{brought}, {len(changed.better)} better{gone}"
+    return f"{promised}{worse}{brought}, {len(changed.better)} better{gone}"
 
 
 def _of_each_kind(

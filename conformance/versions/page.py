@@ -5,15 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Iterator, Optional, Sequence, Tuple
+from typing import Iterator, Optional, Sequence, Tuple, Union
 
 from conformance.divergences import Divergence
+from conformance.promises import Promise
 from conformance.report.html import FOLDER as OF_THE_REPORT
 from conformance.report.markdown import escape, table
 from conformance.versions.changes import KINDS, changes, kind, sentences, tests
 from conformance.versions.summary import Group, Summary, order
 
 FOLDER = Path(__file__).parent / "page"
+
+#: What is said of promises that not all versions make.
+OTHERWISE = "Another result, as the documentation of each version has it"
 
 #: Where no test says anything of a version.
 NOTHING = "–"
@@ -72,10 +76,11 @@ class Page:
     families: Sequence[Tuple[str, Sequence[Summary]]]
     rows: Sequence[Tuple[str, Sequence[Cell]]]
     departures: Sequence[Tuple[str, Sequence[Departure]]]
+    promises: Sequence[Tuple[Promise, str]]
     steps: Sequence[Sequence[str]]
 
 
-def page(summaries: Sequence[Summary], register: Sequence[Divergence]) -> Page:
+def page(summaries: Sequence[Summary], register: Sequence[Divergence], promises: Sequence[Promise]) -> Page:
     """What the page shows of these versions."""
     versions = order(summaries)
     families = [(name, list(group)) for name, group in groupby(versions, key=lambda summary: summary.family)]
@@ -85,7 +90,8 @@ def page(summaries: Sequence[Summary], register: Sequence[Divergence]) -> Page:
         families,
         [(name, [Cell(summary, name, summary.groups.get(name)) for summary in versions]) for name in names],
         [(said, list(_departures(of_kind, families, register))) for of_kind, said in KINDS.items()],
-        [list(sentences(changes(*pair, register))) for pair in _steps(versions)],
+        [(promise, _ranges(promise, families)) for promise in promises],
+        [list(sentences(changes(*pair, register, promises))) for pair in _steps(versions)],
     )
 
 
@@ -101,8 +107,8 @@ def _departures(
     yield from sorted((one for one in found if one.versions), key=lambda one: -len(one.versions))
 
 
-def _ranges(record: Divergence, families: Sequence[Tuple[str, Sequence[Summary]]]) -> str:
-    """The versions that a record is about, in words."""
+def _ranges(record: Union[Divergence, Promise], families: Sequence[Tuple[str, Sequence[Summary]]]) -> str:
+    """The versions that a record is about, or that make a promise, in words."""
     told = []
     for name, family in families:
         about = [record.concerns(summary.versions) for summary in family]
@@ -152,6 +158,11 @@ def markdown(shown: Page) -> Iterator[str]:
         yield ""
         rows = [(one.record.departs, one.ranges, one.record.id) for one in departures]
         yield from table(("what departs", "in", "record"), rows)
+    yield f"## {OTHERWISE}"
+    yield ""
+    yield from table(
+        ("what is promised", "in", "promise"), [(one.says, ranges, one.id) for one, ranges in shown.promises]
+    )
     yield "## From each version to the next"
     yield ""
     for head, *lines in shown.steps:
@@ -195,5 +206,7 @@ def html(shown: Page) -> str:
 
     environment = Environment(loader=FileSystemLoader(FOLDER), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     style = "".join((folder / "page.css").read_text(encoding="utf-8") for folder in (OF_THE_REPORT, FOLDER))
-    rendered: str = environment.get_template("page.html").render(page=shown, style=style, tests=tests)
+    rendered: str = environment.get_template("page.html").render(
+        page=shown, otherwise=OTHERWISE, style=style, tests=tests
+    )
     return rendered

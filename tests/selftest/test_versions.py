@@ -7,6 +7,7 @@ import pytest
 from made_up import HOSTILE, case_line, header, write
 
 from conformance.divergences import Divergence, load_register
+from conformance.promises import Promise
 from conformance.report.results import FOOTER, ResultsError
 from conformance.versions.__main__ import main
 from conformance.versions.changes import KINDS, SILENT, changes, kind, sentences
@@ -54,7 +55,7 @@ def test_run_in_brief(old):
 
 
 def test_what_changed_is_told_worst_first(old, new):
-    head, *lines = sentences(changes(load(old), load(new), REGISTER))
+    head, *lines = sentences(changes(load(old), load(new), REGISTER, []))
     way = "from tensorflow.keras 2.15.0 on TensorFlow 2.15.1 to tensorflow.keras 3.0.0 on TensorFlow 2.16.2"
     assert head == f"{way}: 2 worse (1 silently wrong, 1 raises), 1 better"
     assert lines == [
@@ -64,20 +65,20 @@ def test_what_changed_is_told_worst_first(old, new):
         "better, no longer so, silently wrong: an early output (gone, 1 test)",
         "can be run now, but not in 2.15.0: Keras has no mode (1 test)",
     ]
-    (nothing,) = sentences(changes(load(old), load(old), REGISTER))
+    (nothing,) = sentences(changes(load(old), load(old), REGISTER, []))
     assert nothing.endswith(": nothing changes that this suite asks for")
 
 
 def test_what_only_one_version_has_is_neither_worse_nor_better(old, new):
     """A record all of whose tests the other version does not run is of what that one does not have."""
     with_late, without = load(new), load(old)
-    assert told(changes(asking(without, late=2), with_late, REGISTER[:1])) == [
+    assert told(changes(asking(without, late=2), with_late, REGISTER[:1], [])) == [
         "in what 2.15.0 did not have, silently wrong: a late output (late, 2 tests)"
     ]
-    assert told(changes(with_late, asking(without, late=2), REGISTER[:1])) == [
+    assert told(changes(with_late, asking(without, late=2), REGISTER[:1], [])) == [
         "gone with what it was in, silently wrong: a late output (late, 2 tests)"
     ]
-    (line,) = told(changes(asking(without, late=1), with_late, REGISTER[:1]))
+    (line,) = told(changes(asking(without, late=1), with_late, REGISTER[:1], []))
     assert line.startswith("worse")
 
 
@@ -103,18 +104,26 @@ def test_what_was_or_is_otherwise_is_named(old, new):
         Divergence(name, name, "", {"keras": wanted}, "", tests=["test_a"], raises="ValueError")
         for name, wanted in {"refused": "<3.0", "still-refused": ">=3.0", "refused-too": ">=3.0"}.items()
     ]
-    assert list(sentences(changes(load(old), load(new), register)))[2:5] == [
+    assert list(sentences(changes(load(old), load(new), register, [])))[2:5] == [
         "worse, raises: still-refused (still-refused, before refused)",
         "worse, raises: refused-too (refused-too, before refused)",
         "better, no longer so, raises: refused (refused, now still-refused and refused-too)",
     ]
 
 
+def test_promise_that_only_one_version_makes_is_told(old, new):
+    promise = Promise("slope", "it is steeper", {"keras": ">=3.0"}, [], "")
+    line = "documented otherwise: it is steeper (slope)"
+    assert line in sentences(changes(load(old), load(new), [], [promise]))
+    assert line in sentences(changes(load(new), load(old), [], [promise]))
+    assert line not in sentences(changes(load(new), load(new), [], [promise]))
+
+
 def test_what_can_be_run_is_compared_where_the_tests_are_the_same(old, tmp_path):
     """A run from before a test was written does not say that it could be run then."""
     lines = [case_line("lstm-1"), skipped("cell-1", "Keras has no cell"), skipped("cell-2", "Keras has no cell")]
     new = run(tmp_path, "later", "2.15.0", "2.15.1", *lines)
-    told = list(sentences(changes(load(old), load(new), REGISTER)))
+    told = list(sentences(changes(load(old), load(new), REGISTER, [])))
     unalike = "cell of the option space, lstm of the option space"
     assert told[1:] == [f"what can be run is not compared where the two runs had other tests: {unalike}"]
 
@@ -123,12 +132,12 @@ def test_ranges_in_words(tmp_path):
     versions = [("2.9.0", "2.9.3"), ("2.10.0", "2.10.1"), ("3.0.0", "2.16.2"), ("3.1.0", "2.16.2"), ("3.1.0", "2.17.1")]
     summaries = [load(run(tmp_path, f"{keras}-{flow}", keras, flow, case_line("lstm-1"))) for keras, flow in versions]
     assert [summary.keras for summary in order(summaries[::-1])] == [keras for keras, _ in versions]
-    lines = "\n".join(markdown(page(summaries, REGISTER)))
+    lines = "\n".join(markdown(page(summaries, REGISTER, [])))
     assert "| a late output | Keras 3 (all) | late |" in lines
     assert "| an early output | Keras 2, of TensorFlow (all) | gone |" in lines
     wanted = {"keras": ">=2.10,!=3.0.0", "tensorflow": "<2.17"}
     some = Divergence("some", "some", "", wanted, "", cases=[{}], wrong="values")
-    ((departure,),) = [rows for _, rows in page(summaries, [some]).departures if rows]
+    ((departure,),) = [rows for _, rows in page(summaries, [some], []).departures if rows]
     assert departure.ranges == "Keras 2, of TensorFlow: 2.10.0; Keras 3: 3.1.0 on TensorFlow 2.16.2"
 
 
