@@ -40,11 +40,21 @@ def failing_run(subject, tmp_path_factory):
     if subject.generation < 3:
         pytest.skip("the layers are written for Keras 3")
     folder = tmp_path_factory.mktemp("layers")
-    (folder / "mine.py").write_text(LAYERS.format(keras=subject.keras.__name__), encoding="utf-8")
+    # Not mine.py: that of a reader who does as the README says lies in the folder that these runs start in.
+    (folder / "failing_layers.py").write_text(LAYERS.format(keras=subject.keras.__name__), encoding="utf-8")
 
     def failing_run(layer, *arguments):
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)])}
-        options = ["-q", "-p", "no:cacheprovider", "--keras", subject.flavour, "--lstm", f"mine:{layer}", *arguments]
+        options = [
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "--keras",
+            subject.flavour,
+            "--lstm",
+            f"failing_layers:{layer}",
+            *arguments,
+        ]
         command = [sys.executable, "-m", "pytest", *options]
         run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
         assert run.returncode == pytest.ExitCode.TESTS_FAILED, run.stdout + run.stderr
