@@ -45,16 +45,8 @@ def failing_run(subject, tmp_path_factory):
 
     def failing_run(layer, *arguments):
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)])}
-        options = [
-            "-q",
-            "-p",
-            "no:cacheprovider",
-            "--keras",
-            subject.flavour,
-            "--lstm",
-            f"failing_layers:{layer}",
-            *arguments,
-        ]
+        judged = ["--keras", subject.flavour, "--lstm", f"failing_layers:{layer}"]
+        options = ["-q", "-p", "no:cacheprovider", *judged, *arguments]
         command = [sys.executable, "-m", "pytest", *options]
         run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
         assert run.returncode == pytest.ExitCode.TESTS_FAILED, run.stdout + run.stderr
