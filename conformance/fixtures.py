@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Tuple, Type, TypeVar
@@ -34,12 +35,17 @@ def read_toml(path: Path) -> Dict[str, Any]:
 
 
 def read_records(path: Path, table: str, kind: Type[Record]) -> List[Record]:
-    """The tables ``[[table]]`` of a TOML file, each made into a ``kind``. Raises FixtureError."""
+    """The tables ``[[table]]`` of a TOML file, each made into a ``kind``, all of other ids. Raises FixtureError."""
     content = read_toml(path)
     unknown = sorted(set(content) - {table})
     if unknown:
         raise FixtureError(f"{path}: unknown field {unknown[0]!r}; expected [[{table}]]")
-    return [make(kind, values, place(path, table, number, values)) for number, values in numbered(content, table)]
+    records = [make(kind, values, place(path, table, number, values)) for number, values in numbered(content, table)]
+    called = Counter(values["id"] for _, values in numbered(content, table))
+    twice = next((name for name, count in called.items() if count > 1), None)
+    if twice is not None:
+        raise FixtureError(f"{path}: two records are called {twice!r}")
+    return records
 
 
 def numbered(content: Dict[str, Any], table: str) -> Iterator[Tuple[int, Dict[str, Any]]]:

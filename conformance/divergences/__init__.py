@@ -11,14 +11,14 @@ import re
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Dict, List, Mapping, Pattern, Protocol, Sequence, Tuple, Union
+from typing import Mapping, Pattern, Protocol, Sequence, Tuple, Union
 
 from packaging.specifiers import SpecifierSet
 
 from conformance.case import Options
 from conformance.faults import FAULTS
 from conformance.faults.training import TRAINING_FAULTS
-from conformance.fixtures import FIXTURES, FixtureError, read_records
+from conformance.fixtures import FIXTURES, read_records
 
 REGISTER = FIXTURES / "divergences.toml"
 
@@ -90,13 +90,7 @@ class Divergence:
             raise ValueError(f"question {self.question!r}; known are {', '.join(QUESTIONS[1:])}")
         if self.fault and self.fault not in (TRAINING_FAULTS if self.question == TRAINING else FAULTS):
             raise ValueError(f"no fault is called {self.fault!r}")
-        for name, wanted in self.versions.items():
-            if name not in ("keras", "tensorflow"):
-                raise ValueError(f"versions of {name!r}; known are keras, tensorflow")
-            SpecifierSet(wanted)  # InvalidSpecifier is a ValueError
-        for name, value in self.where.items():
-            if value not in WHERE.get(name, ()):
-                raise ValueError(f"where {name} = {value!r}; known are {KNOWN_WHERE}")
+        check_range(self.versions, self.where)
 
     def covers(self, case: HasOptions, question: str = "") -> bool:
         """Whether this record speaks of what is asked of the case."""
@@ -148,6 +142,17 @@ class Divergence:
         return f"raised {type(error).__name__}, on record is {self.signature}"
 
 
+def check_range(wanted: Mapping[str, str], where: Mapping[str, str]) -> None:
+    """Raises ValueError where these say nothing that can be known of a subject."""
+    for name, specifier in wanted.items():
+        if name not in ("keras", "tensorflow"):
+            raise ValueError(f"versions of {name!r}; known are keras, tensorflow")
+        SpecifierSet(specifier)  # InvalidSpecifier is a ValueError
+    for name, value in where.items():
+        if value not in WHERE.get(name, ()):
+            raise ValueError(f"where {name} = {value!r}; known are {KNOWN_WHERE}")
+
+
 def within(wanted: Mapping[str, str], where: Mapping[str, str], versions: Mapping[str, str]) -> bool:
     """Whether versions are among those that are ``wanted``, and ``where`` they must be if they say so."""
     if any(versions.get(name, value) != value for name, value in where.items()):
@@ -166,10 +171,4 @@ def _expression(pattern: str) -> Pattern[str]:
 
 def load_register(path: Path = REGISTER) -> Tuple[Divergence, ...]:
     """The records of a register, their ids all different. Raises FixtureError."""
-    records: List[Divergence] = read_records(path, "divergence", Divergence)
-    seen: Dict[str, Divergence] = {}
-    for record in records:
-        if record.id in seen:
-            raise FixtureError(f"{path}: two records are called {record.id!r}")
-        seen[record.id] = record
-    return tuple(records)
+    return tuple(read_records(path, "divergence", Divergence))

@@ -84,13 +84,15 @@ def changes(old: Summary, new: Summary, register: Sequence[Divergence], promises
     not_run_before, not_run_now = old.of(alike).unsupported, new.of(alike).unsupported
     more = [record for record in after if record not in before]
     fewer = [record for record in before if record not in after]
+    brought = [record for record in more if _only_in(new, old, record)]
+    gone = [record for record in fewer if _only_in(old, new, record)]
     return Changes(
         old,
         new,
-        worse=[record for record in more if not _only_in(new, old, record)],
-        brought=[record for record in more if _only_in(new, old, record)],
-        better=[record for record in fewer if not _only_in(old, new, record)],
-        gone=[record for record in fewer if _only_in(old, new, record)],
+        worse=[record for record in more if record not in brought],
+        brought=brought,
+        better=[record for record in fewer if record not in gone],
+        gone=gone,
         promised=[one for one in promises if one.concerns(old.versions) != one.concerns(new.versions)],
         failing=[name for name in new.failing if name not in old.failing],
         not_run=[reason for reason in not_run_now if reason not in not_run_before],
