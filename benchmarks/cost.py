@@ -37,11 +37,12 @@ def bare() -> None:
     from conformance.discrimination import cases
     from conformance.documented import load_documents
     from conformance.subject import load
+    from conformance.subject.unsupported import unable_to_run
     from conformance.training import EPOCHS, case_of, windows
 
     subject = load("tensorflow.keras")
     for case in cases("default"):
-        if case.mode in CONVERSIONS or subject.unsupported(case):
+        if case.mode in CONVERSIONS or unable_to_run(subject, case):
             continue
         subject.forget()
         try:

@@ -22,6 +22,7 @@ from conformance.expression import names
 from conformance.faults.gradients import GRADIENT_FAULTS, NO_FAULT, GradientFault
 from conformance.judge import AGAINST_THE_RECORD, KNOWN, Check, Judgement, judge, on_record_raised
 from conformance.subject import Subject
+from conformance.subject.unsupported import unable_to_differentiate, unable_to_run
 from reference_impl import Estimate, estimate
 from reference_impl.gradients import ModelGradients, model_gradients
 from reference_impl.rounding import Rounding, copies_for, round_to
@@ -118,7 +119,7 @@ def judge_answer(question: Question, case: Case, subject: Subject, register: Reg
 
     Where what was asked earlier departs as it is on record to, wrong answers follow from that.
     """
-    unsupported = subject.unsupported(case) or subject.without_tapes
+    unsupported = unable_to_run(subject, case) or unable_to_differentiate(subject)
     if unsupported:
         return Judgement(case, subject.environment, unsupported=unsupported)
     data = draw(case)

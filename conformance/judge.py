@@ -20,6 +20,7 @@ from conformance.faults import applied
 from conformance.localisation import locate
 from conformance.observation import Environment, Observation, Summary, SummaryRow
 from conformance.subject import Subject, UnreadableSummaryError
+from conformance.subject.unsupported import unable_to_run
 from reference_impl import Estimate, parameter_count
 from reference_impl.types import Array
 
@@ -131,7 +132,7 @@ def judge(
     ``register`` holds the records that concern the subject. ``figures`` are those a document prints of the case; the
     subject is held to them too.
     """
-    unsupported = subject.unsupported(case)
+    unsupported = unable_to_run(subject, case)
     if unsupported:
         return Judgement(case, subject.environment, unsupported=unsupported)
     data = draw(case)

@@ -30,6 +30,8 @@ from conformance.fixtures import FIXTURES
 from conformance.judge import Check, Judgement
 from conformance.observation import Trained
 from conformance.subject import Subject
+from conformance.subject.fitting import fitted
+from conformance.subject.unsupported import by_chance
 from conformance.trajectories import explained_by_model
 from reference_impl import Estimate, Model, estimate, exact
 from reference_impl.losses import MeanSquaredError
@@ -67,11 +69,11 @@ def judge_training(program: Training, subject: Subject) -> Judgement:
     x, y = windows(program)
     case = case_of(program, x)
     data = Data((Inputs([x], [None]),), draw(case).weights)
-    unsupported = subject.by_chance(program.optimizer)
+    unsupported = by_chance(subject, program.optimizer)
     if unsupported:
         return Judgement(case, subject.environment, unsupported=unsupported)
     try:
-        trained = subject.train(case, program, data, y)
+        trained = fitted(subject, case, program, data, y)
     except Exception as error:  # whatever Keras raises is what it did with the program
         return Judgement(case, subject.environment, raised=error)
     checks = _checks(program, len(x), data.weights, trained)

@@ -18,6 +18,8 @@ from conformance.gradients import judge_gradients
 from conformance.judge import DIVERGES, Check, Judgement, on_record_raised, on_record_returned
 from conformance.programs import BATCH, EPOCHS, Program, drawn
 from conformance.subject import Subject
+from conformance.subject.fitting import trajectory
+from conformance.subject.unsupported import unable_to_train
 from reference_impl import Estimate
 from reference_impl.rounding import FORMATS, Rounding, exact
 from reference_impl.training import Compiled, Samples
@@ -59,13 +61,13 @@ def expected_training(program: Program, compiled: Compiled) -> Dict[str, Estimat
 
 def judge_trajectory(program: Program, subject: Subject, register: Sequence[Divergence] = ()) -> Judgement:
     """Evaluate and fit a program and hold what it shows to the reference."""
-    unsupported = subject.untrainable(program)
+    unsupported = unable_to_train(subject, program)
     asked = Judgement(program.case, subject.environment, unsupported=unsupported, question=TRAINING, then=program.lines)
     if unsupported:
         return asked
     records = [record for record in register if record.covers(program, TRAINING)]
     try:
-        found = subject.trajectory(program, *drawn(program))
+        found = trajectory(subject, program, *drawn(program))
     except Exception as error:  # whatever Keras raises is what it did with the program
         record, surprise = on_record_raised(records, error)
         return replace(asked, raised=error, record=record, surprise=surprise)

@@ -1,8 +1,9 @@
 """The subject: the Keras being judged. Only this package imports Keras or TensorFlow and knows that versions differ."""
 
-from conformance.subject.adapter import OTHER_DEFAULTS, Subject, set_weights
+from conformance.subject.adapter import OTHER_DEFAULTS, Subject
 from conformance.subject.build import input_arrays
 from conformance.subject.files import COPIES, FORMATS, Format
+from conformance.subject.layers import set_weights
 from conformance.subject.load import FLAVOURS, SubjectError, load
 from conformance.subject.modes import ROWS, jit_argument
 from conformance.subject.summary import UnreadableSummaryError

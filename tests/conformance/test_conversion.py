@@ -5,6 +5,7 @@ import pytest
 
 from conformance import catalogue
 from conformance.subject.conversion import lite_operations, lite_runs
+from conformance.subject.unsupported import unable_to_fuse
 
 SMOKE = ("single-functional-B2-T7-D4-U3-tflite", "bidirectional-functional-B2-T7-D4-U3-tflite")
 CASES = [
@@ -29,8 +30,8 @@ FUSED = [
 @pytest.mark.parametrize("case", FUSED)
 def test_usual_lstm_becomes_one_operation(subject, case):
     """TensorFlow Lite is documented to run it as one operation, not as a loop of many."""
-    if subject.not_fused(case):
-        pytest.skip(subject.not_fused(case))
+    if unable_to_fuse(subject, case):
+        pytest.skip(unable_to_fuse(subject, case))
     operations = lite_operations(subject.tensorflow, subject.build(case).model, case.input_shape)
     assert operations.count("UNIDIRECTIONAL_SEQUENCE_LSTM") == 1, f"not one operation: {' '.join(operations)}"
 
@@ -38,7 +39,7 @@ def test_usual_lstm_becomes_one_operation(subject, case):
 @pytest.mark.parametrize("case", FUSED)
 def test_converted_lstm_begins_each_run_anew(subject, uniform, case):
     """It is documented that what is converted is an LSTM that is not stateful."""
-    if subject.not_fused(case):
-        pytest.skip(subject.not_fused(case))
+    if unable_to_fuse(subject, case):
+        pytest.skip(unable_to_fuse(subject, case))
     runs = lite_runs(subject.tensorflow, subject.build(case).model, [uniform(*case.input_shape)], times=2)
     assert all(map(np.array_equal, *runs)), "the second run returns something else than the first"

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from by_hand import agree, call, equal, near, part_of
 
-from conformance.subject.adapter import reset_states
 from conformance.subject.build import flat
+from conformance.subject.layers import reset_states
 from reference_impl import LSTM, LSTMCell, estimate
 
 BATCH, STEPS, WIDTH = 2, 4, 3

@@ -32,10 +32,11 @@ from conformance.dropout import (
     wrong_entries,
 )
 from conformance.gradients import cotangents, expected_gradients
-from conformance.subject.adapter import reset_states, set_weights
 from conformance.subject.build import Built, flat
 from conformance.subject.gradients import gradients
+from conformance.subject.layers import reset_states, set_weights
 from conformance.subject.modes import jit_argument
+from conformance.subject.unsupported import unable_to_differentiate
 from reference_impl import (
     LSTM,
     RNN,
@@ -337,8 +338,8 @@ def test_training_a_model_drops(subject):
 
 def gradients_in_training(subject, case, data, description, mode):
     """Those of a layer that drops, in the cotangents of a case whose layer does not, from its inputs and weights."""
-    if subject.without_tapes:
-        pytest.skip(subject.without_tapes)
+    if unable_to_differentiate(subject):
+        pytest.skip(unable_to_differentiate(subject))
     layer = built(subject, description, case.input_shape)
     layer.set_weights(data.weights)
     trained = Built(lambda x: layer(x, training=True), [layer], ())

@@ -14,9 +14,10 @@ from conformance.data import draw
 from conformance.diagnosis import diagnose
 from conformance.expected import expected_outputs
 from conformance.files import MODELS, saved_models, ways
-from conformance.subject.adapter import set_weights
 from conformance.subject.build import Built
 from conformance.subject.files import COPIES, FORMATS
+from conformance.subject.layers import set_weights
+from conformance.subject.unsupported import unable_to_run
 from reference_impl import LSTM, Dense, Model
 
 
@@ -108,8 +109,8 @@ def configurations(model):
 
 def drawn(subject, case):
     """A model with the weights of its case."""
-    if subject.unsupported(case):
-        pytest.skip(subject.unsupported(case))
+    if unable_to_run(subject, case):
+        pytest.skip(unable_to_run(subject, case))
     built = subject.build(case)
     set_weights(built.layers, draw(case).weights)
     return built

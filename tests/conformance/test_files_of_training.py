@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from conformance.subject.adapter import WITHOUT_GLOBAL_CLIPNORM
 from conformance.subject.files import FORMATS
+from conformance.subject.unsupported import WITHOUT_GLOBAL_CLIPNORM
 
 pytestmark = pytest.mark.usefixtures("eager")
 

@@ -8,8 +8,8 @@ import pytest
 from by_hand import agree, call, near, part_of
 
 from conformance.catalogue import RETURNS
-from conformance.subject.adapter import base_name
 from conformance.subject.build import flat
+from conformance.subject.layers import base_name
 from conformance.subject.summary import read_summary
 from reference_impl import LSTM, RNN, Bidirectional, LSTMCell, StackedRNNCells, TimeDistributed, parameter_count
 from reference_impl.wrappers import MERGE_MODES

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from by_hand import agree, call, matches
 
-from conformance.subject.adapter import reset_states
 from conformance.subject.build import flat
+from conformance.subject.layers import reset_states
 from reference_impl import LSTM, RNN, Bidirectional, LSTMCell, StackedRNNCells
 
 BATCH, STEPS, FEATURES, UNITS = 2, 3, 5, 3

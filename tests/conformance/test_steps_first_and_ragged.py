@@ -11,10 +11,11 @@ from by_hand import agree
 from conformance.data import draw
 from conformance.gradients import cotangents, expected_gradients
 from conformance.relations import BATCH, FEATURES, MASKED, OPTIONS, STEPS, having, instead, masked, right_padded
-from conformance.subject.adapter import reset_states
 from conformance.subject.build import Built, flat
 from conformance.subject.gradients import gradients
+from conformance.subject.layers import reset_states
 from conformance.subject.modes import jit_argument
+from conformance.subject.unsupported import unable_to_differentiate
 from reference_impl import Bidirectional
 
 RELATIONS = []
@@ -176,8 +177,8 @@ FORMS = {
 @pytest.mark.parametrize("form", FORMS)
 def test_gradients(subject, request, form, options):
     """They are those of the case, with respect to x, initial states and weights."""
-    if subject.without_tapes or subject.generation >= 3:
-        pytest.skip(subject.without_tapes or "this Keras takes neither the steps first nor ragged tensors")
+    if unable_to_differentiate(subject) or subject.generation >= 3:
+        pytest.skip(unable_to_differentiate(subject) or "this Keras takes neither the steps first nor ragged tensors")
     change, further, read = FORMS[form]
     case = replace(change(OPTIONS[options]), id=request.node.name)
     ask = Asking(subject, case, draw(case))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from conformance.masks import pattern
-from conformance.subject.adapter import reset_states
+from conformance.subject.layers import reset_states
 from reference_impl import LSTM, RNN, Bidirectional, LSTMCell, StackedRNNCells, TimeDistributed
 
 BATCH, SLICES, STEPS, FEATURES, UNITS = 3, 2, 4, 5, 3

@@ -7,8 +7,9 @@ from by_hand import agree
 from conformance import space
 from conformance.data import draw
 from conformance.gradients import cotangents, expected_gradients
-from conformance.subject.adapter import set_weights
 from conformance.subject.build import input_arrays
+from conformance.subject.layers import set_weights
+from conformance.subject.unsupported import unable_to_run
 from reference_impl import Estimate
 from reference_impl.rounding import FORMATS, TOLERANCE_FACTOR
 
@@ -68,8 +69,8 @@ def test_step_of_training(subject, name, train):
     SGD(1.0) then takes the gradients of the case off its weights. Targets, differences and steps are rounded besides.
     """
     case = space.case(name)
-    if subject.unsupported(case):
-        pytest.skip(subject.unsupported(case))
+    if unable_to_run(subject, case):
+        pytest.skip(unable_to_run(subject, case))
     data, built = draw(case), subject.build(case)
     set_weights(built.layers, data.weights)
     outputs = subject.run(built, case, data)

@@ -13,6 +13,7 @@ from conformance.gradients import judge_gradients
 from conformance.judge import AGREES, judge
 from conformance.report.reproduction import reproduction, write
 from conformance.subject import Subject
+from conformance.subject.unsupported import unable_to_run
 
 #: Every so manieth case of gradients.
 EVERY = 12
@@ -24,8 +25,8 @@ SMOKE = [name for name in frozen_ids("smoke") if "-mirrored-" not in name]
 def test_program_passes_where_the_case_conforms(name, subject):
     """Every option and topology of the smoke tier, without the register: known divergences fail here."""
     case = space.case(name)
-    if subject.unsupported(case) or not subject.eager:
-        pytest.skip(subject.unsupported(case) or "this Keras computes in predict only")
+    if unable_to_run(subject, case) or not subject.eager:
+        pytest.skip(unable_to_run(subject, case) or "this Keras computes in predict only")
     judgement, program = judge(case, subject), reproduction(case, subject)
     assert len(program.splitlines()) < 60
     assert_fails_as(judgement, program)
@@ -45,8 +46,8 @@ def assert_fails_as(judgement, program):
 def test_program_of_gradients_passes_where_they_are_right(name, subject):
     """Without the register, too."""
     case = space.case(name)
-    if subject.unsupported(case) or not subject.eager:
-        pytest.skip(subject.unsupported(case) or "this Keras computes in predict only")
+    if unable_to_run(subject, case) or not subject.eager:
+        pytest.skip(unable_to_run(subject, case) or "this Keras computes in predict only")
     judgement, program = judge_gradients(case, subject), reproduction(case, subject, GRADIENTS)
     assert len(program.splitlines()) < 60
     assert_fails_as(judgement, program)
