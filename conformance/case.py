@@ -31,7 +31,7 @@ MODES = (
 )
 
 #: What a model is converted to and then run as; ``conformance/subject/conversion.py`` says what each is.
-CONVERSIONS = ("tflite", "tflite_of_model", "tflite_of_open_batch", "onnx")
+CONVERSIONS = ("tflite", "tflite_of_model", "tflite_of_open_batch", "litert", "onnx")
 
 #: Dtypes and mixed policies; a mixed one keeps float32 weights and computes in what it is called after.
 DTYPES = ("float32", "float64", "float16", "bfloat16", "mixed_float16", "mixed_bfloat16")

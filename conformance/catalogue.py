@@ -156,7 +156,7 @@ def conversions() -> Iterator[Case]:
     last, sequences = LSTM(SMALL[3]), LSTM(SMALL[3], return_sequences=True)
     top = replace(sequences, return_state=True)
     masked = {"mask": "right_padding"}
-    for mode in ("tflite", "onnx"):
+    for mode in ("tflite", "litert", "onnx"):
         yield _named("single", mode, _case(SMALL, (top,), mode=mode))
         for batch in (1, 5):
             yield _named("single", mode, _case((batch, *SMALL[1:]), (top,), mode=mode))
@@ -164,6 +164,8 @@ def conversions() -> Iterator[Case]:
         yield _named("single", f"{mode}-no_bias", _case(SMALL, (replace(top, use_bias=False),), mode=mode))
         yield _named("single", f"{mode}-go_backwards", _case(SMALL, (replace(top, go_backwards=True),), mode=mode))
         yield _named("single", f"{mode}-unroll", _case(SMALL, (replace(top, unroll=True),), mode=mode))
+        dropping = replace(top, unroll=True, dropout=0.5, recurrent_dropout=0.5)
+        yield _named("single", f"{mode}-dropout", _case(SMALL, (dropping,), mode=mode))
         yield _named("single", f"{mode}-initial_state", _case(SMALL, (top,), mode=mode, initial_state=True))
         yield _named("single", f"{mode}-mask", _case(SMALL, (top,), mode=mode, mask_dtype="bool", **masked))
         yield _named("single", f"{mode}-masking", _case(SMALL, (Masking(), top), mode=mode, **masked))

@@ -32,6 +32,7 @@ RUNS = {
     "tflite": "tf.function(model) converted to TensorFlow Lite",
     "tflite_of_model": "model converted to TensorFlow Lite",
     "tflite_of_open_batch": "model converted to TensorFlow Lite before the batch is known",
+    "litert": "model exported to LiteRT",
     "onnx": "model exported to ONNX",
 }
 

@@ -12,6 +12,9 @@ from typing import Any, Dict, List, Sequence
 from conformance.subject.build import flat
 from conformance.subject.modes import Run
 
+#: The formats of ``Model.export`` other than TensorFlow's own, and their names.
+EXPORTED = {"litert": "LiteRT", "onnx": "ONNX"}
+
 #: What Keras exports to ONNX with on TensorFlow, and what runs it.
 OF_ONNX = ("onnx", "onnxruntime", "tf2onnx")
 
@@ -21,10 +24,10 @@ OF_LITE = "toco_from_protos"
 
 def cannot_convert(keras: Any, tensorflow: Any, mode: str) -> str:
     """Why nothing converts and runs a model in this mode, or an empty string."""
+    if mode in EXPORTED and f'"{mode}"' not in (getattr(getattr(keras.Model, "export", None), "__doc__", "") or ""):
+        return f"this Keras exports no {EXPORTED[mode]}"
     if mode != "onnx":
         return _cannot_convert_to_lite(tensorflow)
-    if '"onnx"' not in (getattr(keras.Model.export, "__doc__", "") or "" if hasattr(keras.Model, "export") else ""):
-        return "this Keras exports no ONNX"
     missing = [name for name in OF_ONNX if not find_spec(name)]
     return f"there is no {', '.join(missing)} to export ONNX with and run it" if missing else ""
 
@@ -98,6 +101,17 @@ def _number(place: Dict[str, Any]) -> List[int]:
     return [int(digits) for digits in re.findall(r"\d+", place["name"])]
 
 
+def _litert(tensorflow: Any, model: Any, inputs: Any, rows: int) -> List[Any]:
+    """Of a model of an open batch that Keras itself converts and writes, run by TensorFlow's own interpreter."""
+    arrays = flat(inputs)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "model.tflite"
+        model.export(str(file), format="litert", verbose=False)
+        interpreter = tensorflow.lite.Interpreter(model_content=file.read_bytes())
+    _allocate(interpreter, arrays)
+    return _invoke(interpreter, arrays)
+
+
 def _onnx(tensorflow: Any, model: Any, inputs: Any, rows: int) -> List[Any]:
     from onnxruntime import InferenceSession  # noqa: PLC0415 (need not be there)
 
@@ -115,5 +129,6 @@ CONVERTED: Dict[str, Run] = {
     "tflite": _of_function,
     "tflite_of_model": _of_model,
     "tflite_of_open_batch": _of_model,
+    "litert": _litert,
     "onnx": _onnx,
 }
