@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from by_hand import ByHand
+from dropping import set_seed
 from keeping import keep
 from learning import FEATURES, SAMPLES, STEPS, UNITS
 
@@ -35,6 +36,12 @@ def draw_weights(uniform):
         return model
 
     return draw_weights
+
+
+@pytest.fixture
+def drawn_from_the_id(request, subject):
+    """Seed what Keras draws from with the test's id."""
+    set_seed(subject, seed(request.node.name))
 
 
 @pytest.fixture
