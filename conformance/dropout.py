@@ -88,7 +88,7 @@ class Reader:
 
     def _wrong_steps(self, outputs: Array, masks: Array, mask: Optional[Array]) -> str:
         ones = np.ones((*outputs.shape[:2], self.features))
-        (expected,) = expected_outputs(self.layer, ones, self.weights, [DropoutMasks(**{self.kind: masks})], mask)
+        (expected,) = outputs_given(self.layer, ones, self.weights, [DropoutMasks(**{self.kind: masks})], mask)
         comparison = compare("output", expected, outputs)
         return "" if comparison.agrees else f"step {comparison.first[1] + 1} does not have the masks of step 2"
 
@@ -126,7 +126,7 @@ def _values(masks: Array) -> Set[float]:
     return {float(value) for value in np.unique(masks)}
 
 
-def expected_outputs(
+def outputs_given(
     layer: Any, x: Array, weights: Sequence[Array], dropout: Sequence[DropoutMasks], mask: Optional[Array] = None
 ) -> List[Estimate]:
     """What an LSTM or RNN returns for x, given the masks that were drawn for each of its cells."""

@@ -11,10 +11,9 @@ import numpy as np
 from conformance.case import Call, Case
 from conformance.data import Data, Inputs, draw, seed
 from reference_impl import DropoutMasks, Estimate, estimate
-from reference_impl.layer import Arrays
 from reference_impl.model import States
 from reference_impl.rounding import Rounding, copies_for, exact, round_to
-from reference_impl.types import Array
+from reference_impl.types import Array, Arrays
 
 
 def expected_outputs(case: Case, data: Data) -> Dict[str, Estimate]:

@@ -37,7 +37,7 @@ BATCH, SAMPLES, WHOLE = 4, 11, 12
 WAYS = ("fit", "eagerly", "compiled", "on_batch", "mirrored")
 
 #: Arguments of ``Model.compile`` that make it train in a way.
-ARGUMENTS = {"eagerly": {"run_eagerly": True}, "compiled": {"jit_compile": True}}
+COMPILED_FOR = {"eagerly": {"run_eagerly": True}, "compiled": {"jit_compile": True}}
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Program:
     def lines(self) -> Tuple[str, ...]:
         """What is done with the model, in Keras."""
         optimizer, loss = expression(self.optimizer), expression(self.loss)
-        way = "".join(f", {name}={value}" for name, value in ARGUMENTS.get(self.way, {}).items())
+        way = "".join(f", {name}={value}" for name, value in COMPILED_FOR.get(self.way, {}).items())
         weight = ", sample_weight=weights" if self.sample_weight else ""
         compiled = f"model.compile(optimizer={optimizer}, loss={loss}{way})"
         if self.way == "on_batch":

@@ -7,9 +7,9 @@ from typing import Dict, List, Sequence, Tuple
 
 from reference_impl import activations
 from reference_impl.activations import Activation
-from reference_impl.layer import NOTHING, Arrays, Given, Layer, Run
+from reference_impl.layer import NOTHING, Given, Layer, Run
 from reference_impl.step import NO_DROPOUT, lstm_step
-from reference_impl.types import Array, Shape
+from reference_impl.types import Array, Arrays, Shape
 from reference_impl.weights import lstm_shapes
 
 

@@ -17,14 +17,14 @@ import numpy as np
 
 from reference_impl import derivatives, tangents
 from reference_impl.cells import Cell, StackedRNNCells
-from reference_impl.layer import Arrays, Given, Layer, Run
+from reference_impl.layer import Given, Layer, Run
 from reference_impl.layers import Dense, Embedding, Masking
 from reference_impl.model import EncoderDecoder, Masks, Model, Shared, States
 from reference_impl.recurrent import LSTM, RNN
 from reference_impl.rounding import Rounding, exact
 from reference_impl.step import NO_DROPOUT
 from reference_impl.through_time import Recorded, cell_gradients, differentiate_step, product_gradients, scan_back, sums
-from reference_impl.types import Array
+from reference_impl.types import Array, Arrays
 from reference_impl.wrappers import Bidirectional, TimeDistributed
 
 

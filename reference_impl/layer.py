@@ -6,9 +6,7 @@ from typing import Dict, NamedTuple, Optional, Sequence, Tuple
 
 from reference_impl.rounding import Rounding, exact
 from reference_impl.step import DropoutMasks
-from reference_impl.types import Array, Shape
-
-Arrays = Tuple[Array, ...]
+from reference_impl.types import Array, Arrays, Shape
 
 
 class Given(NamedTuple):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-from reference_impl.layer import Arrays, Given, Layer
+from reference_impl.layer import Given, Layer
 from reference_impl.rounding import Rounding, exact
 from reference_impl.step import DropoutMasks
-from reference_impl.types import Array, Shape
+from reference_impl.types import Array, Arrays, Shape
 
 #: For each layer its states.
 States = Sequence[Sequence[Array]]

@@ -10,10 +10,10 @@ import numpy as np
 from reference_impl.activations import Activation
 from reference_impl.cells import Cell, LSTMCell, state_names
 from reference_impl.constraints import Constraint
-from reference_impl.layer import NOTHING, Arrays, Given, Layer, Run
+from reference_impl.layer import NOTHING, Given, Layer, Run
 from reference_impl.regularizers import Regularizer
 from reference_impl.scan import scan
-from reference_impl.types import Array, Shape
+from reference_impl.types import Array, Arrays, Shape
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,7 @@ from typing import Callable, List, Optional, Tuple
 
 import numpy as np
 
-from reference_impl.types import Array
-
-Arrays = Tuple[Array, ...]
+from reference_impl.types import Array, Arrays
 
 #: From x_t and the states, the output of the step and the states after it.
 Step = Callable[[Array, Arrays], Tuple[Array, Arrays]]

@@ -16,11 +16,10 @@ from typing import Sequence
 import numpy as np
 
 from reference_impl.gradients import ModelGradients, model_gradients
-from reference_impl.layer import Arrays
 from reference_impl.model import Masks, Model, States
 from reference_impl.rounding import Rounding, exact
 from reference_impl.tangents import RoundingBoth, moving, tangent
-from reference_impl.types import Array
+from reference_impl.types import Array, Arrays
 
 
 def hessian_product(

@@ -14,10 +14,10 @@ import numpy as np
 from reference_impl import derivatives, tangents
 from reference_impl.cells import LSTMCell
 from reference_impl.derivatives import Derivative
-from reference_impl.layer import NOTHING, Arrays, Given
+from reference_impl.layer import NOTHING, Given
 from reference_impl.rounding import Rounding
 from reference_impl.step import NO_DROPOUT, DropoutMasks, lstm_values
-from reference_impl.types import Array
+from reference_impl.types import Array, Arrays
 from reference_impl.weights import split_gates
 
 #: What a cell's weights multiply in a step, x (batch, d) and h (batch, u), and the gradient d_z (batch, 4u) of the sum.

@@ -8,17 +8,17 @@ from typing import Any, Callable, List, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 
 from reference_impl.gradients import differentiate_model
-from reference_impl.layer import Arrays, Layer
+from reference_impl.layer import Layer
 from reference_impl.losses import Loss
 from reference_impl.model import Model
 from reference_impl.optimizers import Optimizer, Slots
 from reference_impl.reduction import shares, total, total_gradient
 from reference_impl.regularizers import activity
 from reference_impl.rounding import Rounding, exact
-from reference_impl.types import Array, Shape
+from reference_impl.types import Array, Arrays, Shape
 
 #: What the arguments of a layer that speak of a weight begin with.
-ARGUMENTS = {"kernel": "kernel", "recurrent_kernel": "recurrent", "bias": "bias"}
+SPOKEN_OF_AS = {"kernel": "kernel", "recurrent_kernel": "recurrent", "bias": "bias"}
 
 #: What the names of weights in the halves of Bidirectional begin with.
 HALVES = ("forward_", "backward_")
@@ -172,7 +172,7 @@ class Compiled:
 
     def of_weights(self, kind: str) -> List[Any]:
         """The "regularizer" or "constraint" of each weight, or None."""
-        return [getattr(layer, f"{ARGUMENTS.get(name)}_{kind}", None) for layer, name in self._weights]
+        return [getattr(layer, f"{SPOKEN_OF_AS.get(name)}_{kind}", None) for layer, name in self._weights]
 
     @property
     def _weights(self) -> List[Tuple[Any, str]]:

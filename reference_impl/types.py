@@ -1,4 +1,4 @@
-"""The two types every file here speaks in."""
+"""The types every file here speaks in."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ if TYPE_CHECKING:
 else:  # numpy.typing is younger than the NumPy 1.18 this runs on
     from numpy import ndarray as Array
 
+Arrays = Tuple[Array, ...]
+
 #: Sizes of the axes, None where one is open.
 Shape = Tuple[Any, ...]
 
-__all__ = ["Array", "Shape"]
+__all__ = ["Array", "Arrays", "Shape"]

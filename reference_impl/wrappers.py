@@ -8,10 +8,10 @@ from typing import Callable, Dict, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
-from reference_impl.layer import NOTHING, Arrays, Given, Layer, Run
+from reference_impl.layer import NOTHING, Given, Layer, Run
 from reference_impl.recurrent import LSTM, RNN
 from reference_impl.rounding import Rounding
-from reference_impl.types import Array, Shape
+from reference_impl.types import Array, Arrays, Shape
 
 #: How Bidirectional joins the outputs of its halves; ``None`` returns both.
 MERGE_MODES: Dict[Optional[str], Callable[[Array, Array, Rounding], Arrays]] = {

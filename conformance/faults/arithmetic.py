@@ -10,9 +10,9 @@ import numpy as np
 from conformance.faults.cells import with_activation
 from conformance.faults.fault import AroundStep, Fault, Stepping, in_cells
 from reference_impl import LSTMCell
-from reference_impl.layer import Arrays, Given
+from reference_impl.layer import Given
 from reference_impl.rounding import Rounding, float32_without, round_to
-from reference_impl.types import Array
+from reference_impl.types import Array, Arrays
 
 #: To the nearest numbers of some format.
 Format = Callable[[Array], Array]

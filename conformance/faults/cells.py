@@ -11,9 +11,9 @@ import numpy as np
 from conformance.faults.fault import AroundStep, ChangeOfCase, Fault, Stepping, in_cells, in_layers
 from reference_impl import LSTMCell, activations
 from reference_impl.activations import Activation, Function
-from reference_impl.layer import Arrays, Given
+from reference_impl.layer import Given
 from reference_impl.step import NO_DROPOUT, lstm_gates
-from reference_impl.types import Array
+from reference_impl.types import Array, Arrays
 from reference_impl.weights import GATES, split_gates
 
 Weights = Sequence[Array]

@@ -9,9 +9,9 @@ from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple
 from conformance.case import Case, map_layers
 from conformance.data import Data
 from reference_impl import LSTM, RNN, Bidirectional, Estimate, LSTMCell, TimeDistributed
-from reference_impl.layer import NOTHING, Arrays, Given, Run
+from reference_impl.layer import NOTHING, Given, Run
 from reference_impl.training import Compiled
-from reference_impl.types import Array
+from reference_impl.types import Array, Arrays
 
 #: A cell's step, a loop's run or a Bidirectional's: from the layer, x, its weights and what it is given.
 Stepping = Callable[[LSTMCell, Array, Sequence[Array], Given], Tuple[Array, Arrays]]
@@ -118,14 +118,14 @@ class FaultyTimeDistributed(TimeDistributed):
         return run
 
 
-def arguments(described: Any) -> Dict[str, Any]:
+def made_with(described: Any) -> Dict[str, Any]:
     """What a layer or a case was made with."""
     return {field.name: getattr(described, field.name) for field in fields(described)}
 
 
 def made_of(kind: Any, described: Any, name: str, what: Any) -> Any:
     """The same as a ``kind`` that has more arguments, with one more item in that of this name."""
-    return kind(**{**arguments(described), name: (*getattr(described, name, ()), what)})
+    return kind(**{**made_with(described), name: (*getattr(described, name, ()), what)})
 
 
 def in_layers(change: Callable[[Any], Any]) -> ChangeOfCase:

@@ -8,14 +8,14 @@ from typing import Any, Callable, Dict, Sequence, Tuple
 import numpy as np
 
 from conformance.case import Case
-from conformance.faults.fault import ChangeOfCase, arguments, everywhere, in_every_cell, in_layers, same_case
+from conformance.faults.fault import ChangeOfCase, everywhere, in_every_cell, in_layers, made_with, same_case
 from conformance.faults.loops import given_states, masked
 from reference_impl import LSTM, RNN, LSTMCell, reorder_gates
 from reference_impl.gradients import Differentiated, ModelGradients, differentiate
-from reference_impl.layer import Arrays, Given
+from reference_impl.layer import Given
 from reference_impl.rounding import Rounding
 from reference_impl.through_time import Step, StepGradients, differentiate_step
-from reference_impl.types import Array
+from reference_impl.types import Array, Arrays
 from reference_impl.weights import GATES, split_gates
 
 #: From the gradients of a step, the cell's weights and the rounding, those a wrong step hands back.
@@ -92,14 +92,14 @@ class UnmaskedBackwards(RNN):
 
 @differentiate.register(UnmaskedBackwards)
 def _unmasked(layer: UnmaskedBackwards, x: Array, weights: Sequence[Array], given: Given) -> Differentiated:
-    right = RNN(**arguments(layer))
+    right = RNN(**made_with(layer))
     _, pullback = differentiate(right, x, weights, given._replace(mask=None))
     return right.run(x, weights, given), pullback
 
 
 def _unmasked_backwards(layer: Any) -> Any:
     rnn = layer.rnn if isinstance(layer, LSTM) else layer
-    return UnmaskedBackwards(**arguments(rnn)) if isinstance(rnn, RNN) else layer
+    return UnmaskedBackwards(**made_with(rnn)) if isinstance(rnn, RNN) else layer
 
 
 def of_weights(change: Callable[[Case, Array], Array], ndim: Sequence[int] = (2, 3)) -> ChangeOfGradients:

@@ -11,8 +11,8 @@ from conformance.case import Case, map_layers
 from conformance.data import Data
 from conformance.faults.fault import AroundRun, Fault, Running, change_of_loop, in_loops, only
 from reference_impl import RNN
-from reference_impl.layer import Arrays, Given, Run
-from reference_impl.types import Array
+from reference_impl.layer import Given, Run
+from reference_impl.types import Array, Arrays
 
 Weights = Sequence[Array]
 

@@ -6,13 +6,13 @@ from typing import Any, List, Optional, Sequence, Tuple, Type
 
 import numpy as np
 
-from conformance.faults.fault import ChangeOfTraining, arguments
+from conformance.faults.fault import ChangeOfTraining, made_with
 from conformance.faults.penalties import WITHOUT_CONSTRAINTS, WITHOUT_REGULARIZERS
-from reference_impl.layer import Arrays, Layer
+from reference_impl.layer import Layer
 from reference_impl.reduction import shares
 from reference_impl.rounding import Rounding, exact
 from reference_impl.training import Compiled, Fitted, Objective, Samples
-from reference_impl.types import Array, Shape
+from reference_impl.types import Array, Arrays, Shape
 
 
 def compiling(kind: Type[Compiled]) -> ChangeOfTraining:
@@ -20,7 +20,7 @@ def compiling(kind: Type[Compiled]) -> ChangeOfTraining:
 
     def change(compiled: Compiled) -> Compiled:
         faulty: Any = type(kind.__name__, (kind, type(compiled)), {}) if type(compiled) is not Compiled else kind
-        return faulty(**arguments(compiled))  # type: ignore[no-any-return]
+        return faulty(**made_with(compiled))  # type: ignore[no-any-return]
 
     return change
 

@@ -8,7 +8,7 @@ from typing import Any, Dict
 import numpy as np
 
 from conformance.case import map_layers
-from conformance.faults.fault import ChangeOfTraining, arguments
+from conformance.faults.fault import ChangeOfTraining, made_with
 from reference_impl import LSTM
 from reference_impl.regularizers import OrthogonalRegularizer
 from reference_impl.training import Compiled
@@ -66,6 +66,6 @@ def signed(compiled: Compiled) -> Compiled:
     def change(layer: Any) -> Any:
         own = {name: getattr(layer, name, None) for name in REGULARIZERS}
         orthogonal = {name: one for name, one in own.items() if isinstance(one, OrthogonalRegularizer)}
-        return replace(layer, **{name: OfSignedProducts(**arguments(one)) for name, one in orthogonal.items()})
+        return replace(layer, **{name: OfSignedProducts(**made_with(one)) for name, one in orthogonal.items()})
 
     return replace(compiled, model=map_layers(compiled.model, change))

@@ -7,10 +7,9 @@ from typing import Iterable, Iterator, List, Sequence
 
 import numpy as np
 
-from reference_impl.layer import Arrays
 from reference_impl.rounding import Rounding, exact
 from reference_impl.training import Compiled, Fitted, Objective, Samples
-from reference_impl.types import Array
+from reference_impl.types import Array, Arrays
 
 #: As MirroredStrategy(["/cpu:0", "/cpu:1"]) has them.
 REPLICAS = 2

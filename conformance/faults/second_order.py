@@ -18,10 +18,10 @@ from conformance.faults.gradients import GradientFault, in_steps
 from reference_impl import LSTMCell, derivatives
 from reference_impl.derivatives import Derivative
 from reference_impl.gradients import ModelGradients
-from reference_impl.layer import Arrays, Given
+from reference_impl.layer import Given
 from reference_impl.rounding import Rounding
 from reference_impl.through_time import Step, StepGradients, differentiate_step, differentiate_with
-from reference_impl.types import Array
+from reference_impl.types import Array, Arrays
 
 #: The derivatives of a cell's activation and of its gates'.
 Slopes = Tuple[Derivative, Derivative]

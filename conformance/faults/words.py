@@ -10,13 +10,12 @@ from typing import Any, List, Sequence
 
 import numpy as np
 
-from conformance.faults.fault import arguments
+from conformance.faults.fault import made_with
 from reference_impl.clipping import BOUNDS, clipped
-from reference_impl.layer import Arrays
 from reference_impl.model import Model
 from reference_impl.rounding import Rounding
 from reference_impl.training import Compiled, Objective, Samples
-from reference_impl.types import Array
+from reference_impl.types import Array, Arrays
 
 
 class WordsStandStill(Compiled):
@@ -80,5 +79,5 @@ class SquaredWordByWord(WordByWord):
                 square: Array = squares if g is summed else super()._square(g, fl)
                 return square
 
-        squaring = replace(self, optimizer=Squaring(**arguments(self.optimizer)))
+        squaring = replace(self, optimizer=Squaring(**made_with(self.optimizer)))
         return super(SquaredWordByWord, squaring).step(weights, [summed, *others], slots, number, fl)

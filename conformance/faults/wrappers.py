@@ -14,12 +14,12 @@ from conformance.faults.fault import (
     Fault,
     Halves,
     Running,
-    arguments,
     around_bidirectional,
     around_slices,
     faulty_loop,
     in_halves,
     in_layers,
+    made_with,
     only,
 )
 from conformance.faults.loops import Weights
@@ -115,13 +115,13 @@ class Called(Case):
 
 def called(case: Case, **how: Any) -> Case:
     """The case with all its calls changed."""
-    return Called(**{**arguments(case), "of_calls": tuple(replace(call, **how) for call in case.calls)})
+    return Called(**{**made_with(case), "of_calls": tuple(replace(call, **how) for call in case.calls)})
 
 
 def carried_over(case: Case) -> Case:
     """Every layer carries its states from call to call."""
     carrying = called(case)
-    change = in_layers(lambda layer: replace(layer, stateful=True) if "stateful" in arguments(layer) else layer)
+    change = in_layers(lambda layer: replace(layer, stateful=True) if "stateful" in made_with(layer) else layer)
     return carrying if case.stateful else change(carrying)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, List, Sequence, Tuple
 import numpy as np
 
 from conformance.observation import Trained
-from conformance.programs import ARGUMENTS, BATCH, EPOCHS, Program
+from conformance.programs import BATCH, COMPILED_FOR, EPOCHS, Program
 from conformance.subject.layers import reset_states, set_weights
 from conformance.subject.modes import building
 from conformance.subject.witness import training_witness
@@ -57,7 +57,7 @@ def trajectory(subject: Subject, program: Program, samples: Samples, weights: Se
     set_weights(built.layers, weights)
     with building(subject.tensorflow, program.case.mode):  # an optimizer belongs to where it is made
         optimizer, loss = subject.made(program.optimizer), subject.made(program.loss)
-        built.model.compile(optimizer=optimizer, loss=loss, **ARGUMENTS.get(program.way, {}))
+        built.model.compile(optimizer=optimizer, loss=loss, **COMPILED_FOR.get(program.way, {}))
     evaluated = built.model.evaluate(x, y, batch_size=BATCH, sample_weight=weight, verbose=0)
     reset_states(built.layers)
     train = _by_batch if program.way == "on_batch" else _by_fit

@@ -38,7 +38,7 @@ from conformance.dropout import (
     Reader,
     candidate_weights,
     constant_weights,
-    expected_outputs,
+    outputs_given,
     probability,
     wrong_entries,
 )
@@ -215,7 +215,7 @@ def test_masks_with_the_usual_activations(subject, variant, rate):
     kept = outputs != 0.0
     assert (kept == kept[:, :1]).all(), "there is another mask at each step"
     masks = DropoutMasks(inputs=for_every_gate(kept[:, 0] / (1.0 - rate)))
-    agree([outputs], expected_outputs(USUAL[variant], x, weights, [masks]))
+    agree([outputs], outputs_given(USUAL[variant], x, weights, [masks]))
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
@@ -232,7 +232,7 @@ def test_share_that_is_kept(subject, kind, rate):
     kept = outputs[:, 1] != 1.0
     assert probability(int(kept.sum()), kept.size, 1.0 - rate) >= FALSE_ALARM, f"of the entries {kept.mean()} are kept"
     masks = DropoutMasks(**{kind: for_every_gate(kept / (1.0 - rate))})
-    agree([outputs], expected_outputs(description, x, weights, [masks]))
+    agree([outputs], outputs_given(description, x, weights, [masks]))
 
 
 @each_kind
