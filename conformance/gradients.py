@@ -21,8 +21,7 @@ from conformance.expected import prepared
 from conformance.expression import names
 from conformance.faults.gradients import GRADIENT_FAULTS, NO_FAULT, GradientFault
 from conformance.judge import AGAINST_THE_RECORD, KNOWN, Check, Judgement, judge, on_record_raised
-from conformance.subject import Subject
-from conformance.subject.unsupported import unable_to_differentiate, unable_to_run
+from conformance.subject import Subject, unable_to_differentiate, unable_to_run
 from reference_impl import Estimate, estimate
 from reference_impl.gradients import ModelGradients, model_gradients
 from reference_impl.rounding import Rounding, copies_for, round_to

@@ -19,8 +19,7 @@ from conformance.expected import expected_outputs
 from conformance.faults import applied
 from conformance.localisation import locate
 from conformance.observation import Environment, Observation, Summary, SummaryRow
-from conformance.subject import Subject, UnreadableSummaryError
-from conformance.subject.unsupported import unable_to_run
+from conformance.subject import Subject, UnreadableSummaryError, unable_to_run
 from reference_impl import Estimate, parameter_count
 from reference_impl.types import Array
 

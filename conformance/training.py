@@ -29,9 +29,7 @@ from conformance.fitted import DTYPE, known_to, roundings, spread_of
 from conformance.fixtures import FIXTURES
 from conformance.judge import Check, Judgement
 from conformance.observation import Trained
-from conformance.subject import Subject
-from conformance.subject.fitting import fitted
-from conformance.subject.unsupported import by_chance
+from conformance.subject import Subject, by_chance, fitted
 from conformance.trajectories import explained_by_model
 from reference_impl import Estimate, Model, estimate, exact
 from reference_impl.losses import MeanSquaredError

@@ -17,9 +17,7 @@ from conformance.fitted import DTYPE, known_to, roundings, spread_of
 from conformance.gradients import judge_gradients
 from conformance.judge import DIVERGES, Check, Judgement, on_record_raised, on_record_returned
 from conformance.programs import BATCH, EPOCHS, Program, drawn
-from conformance.subject import Subject
-from conformance.subject.fitting import trajectory
-from conformance.subject.unsupported import unable_to_train
+from conformance.subject import Subject, trajectory, unable_to_train
 from reference_impl import Estimate
 from reference_impl.rounding import FORMATS, Rounding, exact
 from reference_impl.training import Compiled, Samples

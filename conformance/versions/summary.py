@@ -177,10 +177,10 @@ def summarize(results: Results, name: str) -> Summary:
 def updated(kept: Summary, run: Summary) -> Summary:
     """What is known of a version after one more run.
 
-    A run of as many tests says all anew. One of some files has only their groups replaced, each that it has all tests
-    of; one of another version, or of fewer tests throughout, changes nothing.
+    A run of as many tests that has every group says all anew. One of some files has only their groups replaced, each
+    that it has all tests of; one of another version, or of fewer tests throughout, changes nothing.
     """
-    if run.tests >= kept.tests:
+    if run.tests >= kept.tests and set(kept.groups) <= set(run.groups):
         return run
     if run.versions != kept.versions:
         return kept

@@ -197,6 +197,17 @@ def test_run_of_one_file_says_that_file_anew(old, tmp_path):
     assert groups["rnn of the option space"].tests == 1
 
 
+def test_run_of_one_file_that_has_grown_leaves_the_others(old, tmp_path):
+    folder = ["--summaries", str(tmp_path / "versions")]
+    main([*folder, "keep", str(old)])
+    known = load(old)
+    grown = [case_line(f"cell-{number}") for number in range(known.tests + 1)]
+    main([*folder, "keep", str(run(tmp_path, "tf2.15", "2.15.0", "2.15.1", *grown))])
+    groups = load(tmp_path / "versions" / "tf2.15.json").groups
+    assert groups["cell of the option space"].tests == len(grown)
+    assert groups["lstm of the option space"] == known.groups["lstm of the option space"]
+
+
 def test_run_of_one_file_of_another_version_is_not_mixed_in(old, tmp_path):
     folder = ["--summaries", str(tmp_path / "versions")]
     main([*folder, "keep", str(old)])
