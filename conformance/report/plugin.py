@@ -66,7 +66,16 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
     config = session.config
-    _log(config, results.header(config.stash[SUBJECT].environment, __version__, config.getoption("--tier")))
+    told = config.stash[SUBJECT].environment, __version__, config.getoption("--tier"), _chosen(config)
+    _log(config, results.header(*told))
+
+
+def _chosen(config: pytest.Config) -> str:
+    """What a run has of the tests of its tier."""
+    option = config.option
+    if option.keyword or option.markexpr or option.deselect or getattr(option, "lf", False) or "::" in str(config.args):
+        return results.SOME
+    return results.FILES if ".py" in str(config.args) else results.ALL
 
 
 @pytest.hookimpl(tryfirst=True)

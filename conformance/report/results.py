@@ -29,7 +29,10 @@ ENDS = (0, 1)
 
 #: What a header tells of a run; one of another version may lack some of it, but none the first.
 NEEDED = ("keras", "backend", "tier")
-HEADED = (*(own.name for own in fields(Environment)), "tier", "version")
+HEADED = (*(own.name for own in fields(Environment)), "tier", "version", "chosen")
+
+#: What a run may have of the tests of its tier: all, those of some files, some of those in a file.
+ALL, FILES, SOME = "all", "files", "some"
 
 #: How the data of a case are drawn; a change of it would make results incomparable.
 SEEDS = "the first 32 bits of sha256(case id), for numpy.random.RandomState"
@@ -98,9 +101,10 @@ class Results:
         return self.complete and self.footer["exitstatus"] == 0 and not self.failed
 
 
-def header(environment: Environment, version: str, tier: str) -> Line:
-    """The header: what is judged, by which version of this project, and which cases."""
-    return Line({"$report_type": HEADER, "version": version, "tier": tier, "seeds": SEEDS, **asdict(environment)})
+def header(environment: Environment, version: str, tier: str, chosen: str) -> Line:
+    """The header: what is judged, by which version of this project, and which tests: a tier, and what of it."""
+    told = {"version": version, "tier": tier, "chosen": chosen, "seeds": SEEDS}
+    return Line({"$report_type": HEADER, **told, **asdict(environment)})
 
 
 def footer(exitstatus: int, collected: int) -> Line:

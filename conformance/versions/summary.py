@@ -20,7 +20,7 @@ from conformance.divergences import Divergence, load_register
 from conformance.fixtures import FIXTURES
 from conformance.judge import AGREES, KNOWN, UNSUPPORTED
 from conformance.observation import versions
-from conformance.report.results import Results, ResultsError, Test, read
+from conformance.report.results import ALL, FILES, Results, ResultsError, Test, read
 
 #: Where the summaries are that the committed page is made of.
 FOLDER = FIXTURES.parent / "docs" / "versions"
@@ -77,12 +77,16 @@ class Group:
 
 @dataclass(frozen=True)
 class Summary:
-    """A run in brief: the name of its environment, its tier, what was judged, and its groups of tests."""
+    """A run in brief: the name of its environment, its tier, what was judged, and its groups of tests.
+
+    ``chosen`` is what a run has of its tier's tests; of one kept before that was told it is empty.
+    """
 
     name: str
     tier: str
     subject: Mapping[str, str]
     groups: Mapping[str, Group]
+    chosen: str = ""
 
     @property
     def flavour(self) -> str:
@@ -171,20 +175,22 @@ def summarize(results: Results, name: str) -> Summary:
         groups.setdefault(_group_of(test), []).append(test)
     register = load_register()
     made = {group: _group(tests, subject, register) for group, tests in sorted(groups.items())}
-    return Summary(name, results.header["tier"], subject, made)
+    return Summary(name, results.header["tier"], subject, made, results.header["chosen"])
 
 
 def updated(kept: Summary, run: Summary) -> Summary:
     """What is known of a version after one more run.
 
-    A run of as many tests that has every group says all anew. One of some files has only their groups replaced, each
-    that it has all tests of; one of another version, or of fewer tests throughout, changes nothing.
+    A run of all tests says all anew, and so does one of as many tests that has every group. Another has only its groups
+    replaced, those of whole files, or that it has as many tests of; one of another version, or of fewer tests
+    throughout, changes nothing.
     """
-    if run.tests >= kept.tests and set(kept.groups) <= set(run.groups):
+    of_tier = run.chosen if run.tier == kept.tier else ""
+    if of_tier == ALL or (run.tests >= kept.tests and set(kept.groups) <= set(run.groups)):
         return run
     if run.versions != kept.versions:
         return kept
-    had = {name: group.tests for name, group in kept.groups.items()}
+    had = {name: group.tests for name, group in kept.groups.items() if of_tier != FILES}
     whole = {name: group for name, group in run.groups.items() if group.tests >= had.get(name, 0)}
     return replace(kept, groups={**kept.groups, **whole})
 

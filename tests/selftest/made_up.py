@@ -15,6 +15,7 @@ def header(**other):
         "$report_type": HEADER,
         "version": "0",
         "tier": "default",
+        "chosen": "all",
         "seeds": "",
         "layer": "",
         **dict.fromkeys(known, "1"),

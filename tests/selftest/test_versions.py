@@ -29,7 +29,7 @@ def skipped(case, reason):
 def run(folder, name, keras, tensorflow, *lines, **subject):
     known = {"keras": f"tensorflow.keras {keras}", "backend": f"TensorFlow {tensorflow}", "onednn": "on", **subject}
     end = {"$report_type": FOOTER, "exitstatus": 0, "collected": len(lines)}
-    return write(folder / f"{name}-default.jsonl", header(**known), *lines, end)
+    return write(folder / f"{name}-{known.get('tier', 'default')}.jsonl", header(**known), *lines, end)
 
 
 @pytest.fixture
@@ -179,7 +179,7 @@ def test_commands(old, new, tmp_path, capsys):
 def test_smoke_run_does_not_take_the_place_of_a_larger_one(old, tmp_path, capsys):
     folder = ["--summaries", str(tmp_path / "versions")]
     main([*folder, "keep", str(old)])
-    smaller = run(tmp_path, "tf2.15", "2.15.0", "2.15.1", case_line("lstm-1"))
+    smaller = run(tmp_path, "tf2.15", "2.15.0", "2.15.1", case_line("lstm-1"), tier="smoke")
     assert main([*folder, "keep", str(smaller)]) == 0
     assert "has more tests, and is left as it is" in capsys.readouterr().out
     assert load(tmp_path / "versions" / "tf2.15.json").tests == 4
@@ -189,7 +189,8 @@ def test_run_of_one_file_says_that_file_anew(old, tmp_path):
     folder = ["--summaries", str(tmp_path / "versions")]
     main([*folder, "keep", str(old)])
     known = load(old)
-    again = run(tmp_path, "tf2.15", "2.15.0", "2.15.1", case_line("cell-1", "diverges"), case_line("rnn-1"))
+    lines = case_line("cell-1", "diverges"), case_line("rnn-1")
+    again = run(tmp_path, "tf2.15", "2.15.0", "2.15.1", *lines, chosen="files")
     main([*folder, "keep", str(again)])
     groups = load(tmp_path / "versions" / "tf2.15.json").groups
     assert groups["lstm of the option space"] == known.groups["lstm of the option space"]
@@ -197,22 +198,39 @@ def test_run_of_one_file_says_that_file_anew(old, tmp_path):
     assert groups["rnn of the option space"].tests == 1
 
 
-def test_run_of_one_file_that_has_grown_leaves_the_others(old, tmp_path):
+@pytest.mark.parametrize("chosen", ["files", "some"])
+def test_run_of_one_file_that_has_grown_leaves_the_others(old, chosen, tmp_path):
     folder = ["--summaries", str(tmp_path / "versions")]
     main([*folder, "keep", str(old)])
     known = load(old)
     grown = [case_line(f"cell-{number}") for number in range(known.tests + 1)]
-    main([*folder, "keep", str(run(tmp_path, "tf2.15", "2.15.0", "2.15.1", *grown))])
+    main([*folder, "keep", str(run(tmp_path, "tf2.15", "2.15.0", "2.15.1", *grown, chosen=chosen))])
     groups = load(tmp_path / "versions" / "tf2.15.json").groups
     assert groups["cell of the option space"].tests == len(grown)
     assert groups["lstm of the option space"] == known.groups["lstm of the option space"]
+
+
+@pytest.mark.parametrize(("chosen", "tests"), [("files", 1), ("some", 3)])
+def test_file_that_has_shrunk_is_told_from_one_that_was_run_in_part(old, chosen, tests, tmp_path):
+    folder = ["--summaries", str(tmp_path / "versions")]
+    main([*folder, "keep", str(old)])
+    main([*folder, "keep", str(run(tmp_path, "tf2.15", "2.15.0", "2.15.1", case_line("lstm-1"), chosen=chosen))])
+    assert load(tmp_path / "versions" / "tf2.15.json").groups["lstm of the option space"].tests == tests
+
+
+def test_run_of_all_tests_takes_the_place_of_one_that_had_more(old, tmp_path):
+    folder = ["--summaries", str(tmp_path / "versions")]
+    main([*folder, "keep", str(old)])
+    main([*folder, "keep", str(run(tmp_path, "tf2.15", "2.15.0", "2.15.1", case_line("rnn-1")))])
+    assert list(load(tmp_path / "versions" / "tf2.15.json").groups) == ["rnn of the option space"]
 
 
 def test_run_of_one_file_of_another_version_is_not_mixed_in(old, tmp_path):
     folder = ["--summaries", str(tmp_path / "versions")]
     main([*folder, "keep", str(old)])
     kept = load(tmp_path / "versions" / "tf2.15.json")
-    main([*folder, "keep", str(run(tmp_path, "tf2.15", "2.15.0", "2.15.0", case_line("cell-1", "diverges")))])
+    other = run(tmp_path, "tf2.15", "2.15.0", "2.15.0", case_line("cell-1", "diverges"), chosen="files")
+    main([*folder, "keep", str(other)])
     assert load(tmp_path / "versions" / "tf2.15.json") == kept
 
 
