@@ -83,7 +83,10 @@ def matches(arrays, expected):
 
 
 def near(found, expected):
-    """Whether float32 numbers are equal, as far as it tells numbers of the size of the largest apart."""
+    """Whether float32 numbers are equal, as far as it tells numbers of the size of the largest apart.
+
+    A small one among them may be the difference of large ones, and is off by a rounding of theirs.
+    """
     size = np.abs(expected).max()
     return np.allclose(2.0 * size + found, 2.0 * size + expected)
 

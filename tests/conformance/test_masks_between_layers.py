@@ -4,7 +4,7 @@ import inspect
 
 import numpy as np
 import pytest
-from by_hand import agree, call, matches
+from by_hand import agree, call, matches, near
 
 from reference_impl import LSTM, Given, TimeDistributed, estimate
 
@@ -248,7 +248,7 @@ def test_average_over_time_is_of_the_steps_that_count(subject, uniform):
     value = padded(uniform)
     outputs, average = (subject.to_numpy(array) for array in model(subject.tensors(value)))
     expected = (outputs * MASK[..., np.newaxis]).sum(axis=1) / MASK.sum(axis=1, keepdims=True)
-    assert np.allclose(average, expected), "masked steps count"
+    assert near(average, expected), "masked steps count"
 
 
 @pytest.mark.usefixtures("eager")
@@ -268,7 +268,7 @@ def test_shares_are_those_of_steps_that_count(subject, uniform, axis, batch):
     found, exponentials = subject.to_numpy(softmax(sequence)), np.exp(subject.to_numpy(sequence))
     counted = exponentials * mask[..., np.newaxis]
     expected = counted / (counted if axis == 1 else exponentials).sum(axis=axis, keepdims=True)
-    assert np.allclose(found[mask], expected[mask]), "the mask is not that of time steps"
+    assert near(found[mask], expected[mask]), "the mask is not that of time steps"
 
 
 @pytest.mark.usefixtures("eager")
@@ -288,7 +288,7 @@ def test_no_attention_is_paid_to_padding(subject, by_hand, uniform, name):
     expected = shares / shares.sum(axis=-1, keepdims=True) @ read
     unmasked = np.exp(scores) / np.exp(scores).sum(axis=-1, keepdims=True) @ read
     assert not np.allclose(found, unmasked), "masked steps are looked up too"
-    assert np.allclose(found, expected), "other steps are looked up than those that count"
+    assert near(found, expected), "other steps are looked up than those that count"
 
 
 def scores_of(attention, asked, keys):
@@ -308,7 +308,7 @@ def test_attention_is_paid_by_keys(subject, uniform, name):
     model = subject.keras.Model(x, [*three, attention(three)])
     asked, read, keys, found = (subject.to_numpy(array) for array in model(subject.tensors(4.0 * uniform(*SHAPE))))
     shares = np.exp(scores_of(attention, asked, keys))
-    assert np.allclose(found, shares / shares.sum(axis=-1, keepdims=True) @ read), "other keys are heeded"
+    assert near(found, shares / shares.sum(axis=-1, keepdims=True) @ read), "other keys are heeded"
 
 
 @pytest.fixture
@@ -334,7 +334,7 @@ def test_no_head_pays_attention_to_padding(subject, uniform, heads):
         call(subject, heads, asked[row : row + 1], value=read[row : row + 1, mask]) for row, mask in enumerate(MASK)
     ]
     assert not np.allclose(found, of_all), "masked steps are looked up too"
-    assert np.allclose(found, np.concatenate(of_those, axis=1)[0])
+    assert near(found, np.concatenate(of_those, axis=1)[0])
 
 
 @pytest.mark.usefixtures("eager")
@@ -354,7 +354,7 @@ def test_no_attention_is_paid_to_later_steps(subject, uniform, request, name, ma
     other = np.where(np.arange(STEPS)[:, np.newaxis] == 1, -value, value)[:1]
     before, after = (subject.to_numpy(model(subject.tensors(array)))[0] for array in (value[:1], other))
     assert not np.allclose(before[1], after[1]), "no attention is paid to a step by itself"
-    assert np.allclose(before[0], after[0]), "a step pays attention to a later one"
+    assert near(before[0], after[0]), "a step pays attention to a later one"
 
 
 @pytest.mark.usefixtures("eager")
