@@ -6,7 +6,7 @@ from copy import deepcopy
 
 import numpy as np
 import pytest
-from by_hand import call, near
+from by_hand import call
 from keeping import WAYS, WHOLE_WAYS, same_outputs
 
 from conformance.subject.files import FORMATS
@@ -340,7 +340,7 @@ def test_upper_part_of_a_model_is_a_model(subject, uniform, draw_weights):
     assert len(upper.weights) == len(second.weights) + len(head.weights)
     x = uniform(BATCH, STEPS, UNITS)
     between = call(subject, first, x)[0]
-    assert near(call(subject, upper, between)[0], call(subject, model, x)[0])
+    assert np.allclose(call(subject, upper, between)[0], call(subject, model, x)[0])
 
 
 @pytest.mark.parametrize("called", [False, True], ids=["new", "called_before"])
@@ -354,7 +354,7 @@ def test_sequential_without_its_last_layer(subject, uniform, draw_weights, calle
     (expected,) = call(subject, lstm, x)
     for found in (model.predict_on_batch(x), *call(subject, model, x)):
         assert found.shape == expected.shape, f"the outputs have the shape {found.shape}, not {expected.shape}"
-        assert near(found, expected)
+        assert np.allclose(found, expected)
     assert len(model.get_weights()) == 3
 
 

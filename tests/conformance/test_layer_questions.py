@@ -338,10 +338,10 @@ def test_moving_averages_of_a_batch(subject, uniform, trainable):
     *_, means, variances = layer.get_weights()
     of_batch = x.mean(axis=(0, 1)), x.var(axis=(0, 1))
     used = of_batch if trainable else (0.0, 1.0)
-    assert near(outputs * np.sqrt(used[1] + 0.25) + used[0], x), "it normalizes otherwise"
+    assert np.allclose(outputs * np.sqrt(used[1] + 0.25) + used[0], x), "it normalizes otherwise"
     share = 0.25 if trainable else 0.0
-    assert near(means, share * of_batch[0]), f"the means are {means}"
-    assert near(variances, (1.0 - share) + share * of_batch[1]), f"the variances are {variances}"
+    assert np.allclose(means, share * of_batch[0]), f"the means are {means}"
+    assert np.allclose(variances, (1.0 - share) + share * of_batch[1]), f"the variances are {variances}"
 
 
 def test_moving_averages_of_a_masked_batch(subject, uniform):
@@ -353,9 +353,9 @@ def test_moving_averages_of_a_masked_batch(subject, uniform):
     (outputs,) = call(subject, layer, x, mask=mask, training=True)
     *_, means, variances = layer.get_weights()
     mean, variance = x[mask].mean(axis=0), x[mask].var(axis=0)
-    assert near(outputs * np.sqrt(variance + 0.25) + mean, x), "it normalizes otherwise"
-    assert near(means, 0.25 * mean), f"the means are {means}"
-    assert near(variances, 0.75 + 0.25 * variance), f"the variances are {variances}"
+    assert np.allclose(outputs * np.sqrt(variance + 0.25) + mean, x), "it normalizes otherwise"
+    assert np.allclose(means, 0.25 * mean), f"the means are {means}"
+    assert np.allclose(variances, 0.75 + 0.25 * variance), f"the variances are {variances}"
 
 
 def test_no_steps(by_hand, uniform):

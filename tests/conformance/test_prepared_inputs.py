@@ -57,7 +57,7 @@ def test_normalized_to_mean_0_and_variance_1(subject, normalization, x, axis, fo
     layer.adapt(DATA[form](subject, x))
     mean, variance = moments(x, AXES[axis])
     (found,) = call(subject, layer, x)
-    assert near(found * np.sqrt(variance) + mean, x), "it is normalized otherwise"
+    assert np.allclose(found * np.sqrt(variance) + mean, x), "it is normalized otherwise"
 
 
 def direction(normalization, inverted):

@@ -140,9 +140,9 @@ def test_slices_are_normalized_by_themselves(subject, uniform):
     norm, x = subject.keras.layers.BatchNormalization(momentum=0.75, epsilon=0.25), 2.0 + uniform(3, STEPS, FEATURES)
     (outputs,) = call(subject, subject.keras.layers.TimeDistributed(norm), x, training=True)
     mean, variance = x.mean(axis=0), x.var(axis=0)
-    assert near(outputs * np.sqrt(variance + 0.25) + mean, x), "slices are normalized by moments of others"
+    assert np.allclose(outputs * np.sqrt(variance + 0.25) + mean, x), "slices are normalized by moments of others"
     moved = reduce(lambda averages, of_slice: 0.75 * averages + 0.25 * of_slice, mean, np.zeros(FEATURES))
-    assert near(norm.get_weights()[2], moved), "the averages are not those of one slice after the other"
+    assert np.allclose(norm.get_weights()[2], moved), "the averages are not those of one slice after the other"
 
 
 @pytest.mark.usefixtures("eager")

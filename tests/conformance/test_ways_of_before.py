@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from by_hand import near, part_of
+from by_hand import part_of
 
 pytestmark = pytest.mark.usefixtures("eager")
 
@@ -41,7 +41,7 @@ def test_generator_is_given_to_a_method_of_its_own(model, data):
     train(in_halves(x, y), steps_per_epoch=2, verbose=0)
     assert all(map(np.allclose, model.get_weights(), expected)), "it learns something else"
     assert np.isclose(model.evaluate_generator(in_halves(x, y), steps=2), loss)
-    assert near(model.predict_generator(in_halves(x), steps=2), model.predict(x))
+    assert np.allclose(model.predict_generator(in_halves(x), steps=2), model.predict(x))
 
 
 def test_classes_are_predicted(model, data):
@@ -55,7 +55,7 @@ def test_function_of_the_backend(subject, model, data):
     function = part_of(subject.keras, "backend.function")
     lstm = model.get_layer("lstm")
     (found,) = function([model.inputs[0]], [lstm.output])([data[0]])
-    assert near(found, subject.to_numpy(lstm(subject.tensors(data[0]))))
+    assert np.allclose(found, subject.to_numpy(lstm(subject.tensors(data[0]))))
 
 
 def test_output_at_a_node(model):
